@@ -1,0 +1,1 @@
+"""The attack harness: what leaks from a swarm, measured from every vantage point."""

@@ -1,0 +1,149 @@
+"""The one tree of exceptions: every error that flwr_swarm raises on purpose is a `SwarmError`.
+
+A message states the value that was refused and what to do about it. No message ever holds a
+key, a share, an update or a row of data, because Flower sends exception texts to the server.
+"""
+
+from __future__ import annotations
+
+
+class SwarmError(Exception):
+    """Base of every error that flwr_swarm raises on purpose."""
+
+
+class ConfigurationError(SwarmError, ValueError):
+    """A parameter, a strategy or an environment that cannot work; nothing was started."""
+
+
+class UnsupportedStrategy(ConfigurationError):
+    """The wrapped strategy needs what encryption withholds (individual updates)."""
+
+
+# --- what a member's own training produced -------------------------------------------------
+
+
+class UpdateError(SwarmError, ValueError):
+    """A member's update cannot be sealed as it is; nothing was sealed."""
+
+
+class NonFiniteUpdate(UpdateError):
+    """The update, its weight or a metric holds NaN or infinity."""
+
+
+class UpdateMismatch(UpdateError):
+    """Names, shapes or dtypes of the reply differ from the global model's."""
+
+
+class CapacityExceeded(UpdateError):
+    """A value, a weight, a metric or the number of members overflows its lane."""
+
+
+# --- bytes from strangers --------------------------------------------------------------------
+
+
+class WireError(SwarmError, ValueError):
+    """Bytes from another party are not a well-formed message of this protocol."""
+
+
+# --- encryption ------------------------------------------------------------------------------
+
+
+class EncryptionError(SwarmError):
+    """Base of errors of the encryption scheme."""
+
+
+class KeyReused(EncryptionError):
+    """A one-time key was asked to work twice."""
+
+
+class ShareRefused(EncryptionError):
+    """A key share does not open: wrong receiver, wrong round, or altered on its way."""
+
+
+class OpeningRejected(EncryptionError):
+    """The openings do not open the sum: too few, inconsistent, or not of this sum."""
+
+
+# --- ledger ----------------------------------------------------------------------------------
+
+
+class LedgerError(SwarmError):
+    """Base of errors between a member and its ledger."""
+
+
+class ChainUnreachable(LedgerError, ConnectionError):
+    """No answer from the chain within the time limit; the call can be repeated."""
+
+
+class WrongChain(LedgerError):
+    """The chain or the contract is not the one that was pinned."""
+
+
+class NotAMember(LedgerError):
+    """The account is not a member of this swarm."""
+
+
+class TransactionRefused(LedgerError):
+    """The contract refused a transaction; `reason` is the contract's own error name."""
+
+    def __init__(self, reason: str, details: str = "") -> None:
+        self.reason = reason
+        self.details = details
+        super().__init__(f"{reason}: {details}" if details else reason)
+
+
+# --- protocol --------------------------------------------------------------------------------
+
+
+class ProtocolError(SwarmError):
+    """Another party did not follow the protocol; the step was refused."""
+
+
+class ModelRefused(ProtocolError):
+    """The model offered for training is not the one that the swarm certified."""
+
+
+class SealMismatch(ProtocolError):
+    """A ciphertext or a share is not the one that its member sealed on chain."""
+
+
+class NotCertified(ProtocolError):
+    """No certificate on chain authorises this opening."""
+
+
+class AlreadyOpened(ProtocolError):
+    """This member's shares of the round were already released for another set."""
+
+
+class NoOffice(ProtocolError):
+    """The member was asked to act in an office that the draw did not give it."""
+
+
+class StaleRound(ProtocolError):
+    """The message belongs to a round that is not the current one."""
+
+
+class RoundVoid(ProtocolError):
+    """The round ended without a model; training goes on from the last one."""
+
+
+# --- privacy ---------------------------------------------------------------------------------
+
+
+class PrivacyError(SwarmError):
+    """Base of errors of the differential-privacy wiring."""
+
+
+class BudgetExhausted(PrivacyError):
+    """The next round would exceed the site's privacy budget; nothing was trained."""
+
+
+class AccountantLost(PrivacyError):
+    """The chain remembers more epsilon than this site's accountant does."""
+
+
+# --- evidence --------------------------------------------------------------------------------
+
+
+class EvidenceError(SwarmError):
+    """A run's evidence is incomplete, altered, or contradicts the chain."""

@@ -1,0 +1,1 @@
+"""flwr_swarm.encryption."""
