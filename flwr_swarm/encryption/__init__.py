@@ -1,1 +1,22 @@
-"""flwr_swarm.encryption."""
+"""Encrypted aggregation: quantise, encrypt to nobody, add, and open only the sum."""
+
+from .codec import Codec, Mean
+from .context import RoundContext
+from .envelope import generate_encryption_key
+from .hashes import aggregate_hash, envelope_hash, payload_hash, shares_hash
+from .parameters import RingParameters
+from .scheme import Sealed, ThresholdScheme
+
+__all__ = [
+    "Codec",
+    "Mean",
+    "RingParameters",
+    "RoundContext",
+    "Sealed",
+    "ThresholdScheme",
+    "aggregate_hash",
+    "envelope_hash",
+    "generate_encryption_key",
+    "payload_hash",
+    "shares_hash",
+]

@@ -1,0 +1,243 @@
+"""The wire: one strict, bounded, canonical encoding; whatever else arrives is a WireError.
+
+A message is a magic number, version, kind, the ring's tag, a body of fixed layout, and a SHA-256
+of everything before it under a domain tag. Residues are packed to 60 bits, two in 15 bytes, and
+each must be below q. A message has exactly one encoding, so its hash may stand for its content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from flwr_swarm._exceptions import WireError
+
+from .context import PROTOCOL
+from .modular import Residues
+from .parameters import DEGREE, MAX_MEMBERS, MODULUS, RingParameters
+
+MAX_LANES: Final = 1 << 28
+"""Longest update that is accepted: 268 million lanes, 1 GB."""
+POLYNOMIAL_BYTES: Final = DEGREE // 2 * 15
+HPKE_OVERHEAD: Final = 32 + 16
+"""Bytes that HPKE adds: the encapsulated X25519 key and the tag of the AEAD."""
+
+_MAGIC = b"FSWM"
+_VERSION: Final = 1
+_HEADER = struct.Struct("<4sBB8s")
+_CHECKSUM: Final = 32
+_LOW60 = np.uint64((1 << 60) - 1)
+CIPHERTEXT, AGGREGATE, ENVELOPE, OPENING = 1, 2, 3, 4
+_NAMES = {
+    CIPHERTEXT: "ciphertext",
+    AGGREGATE: "aggregate",
+    ENVELOPE: "envelope",
+    OPENING: "opening",
+}
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Ciphertext:
+    """Residues of one member's update, or of a sum of `summands` updates; (chunks, 4096)."""
+
+    lanes: int
+    residues: Residues
+    summands: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Envelope:
+    """A key share of `sender` that only `receiver` can read."""
+
+    sender: int
+    receiver: int
+    sealed: bytes
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Opening:
+    """Holder `receiver`'s sum of the shares of `senders`, in the round with digest `context`."""
+
+    receiver: int
+    context: bytes
+    senders: tuple[int, ...]
+    residues: Residues
+
+
+def pack_residues(residues: Residues) -> bytes:
+    """Residues in 60 bits each, little-endian; their number is even."""
+    pairs = residues.reshape(-1, 2)
+    rows = np.empty((len(pairs), 15), dtype=np.uint8)
+    first = (pairs[:, 0] | (pairs[:, 1] << np.uint64(60))).astype("<u8", copy=False)
+    second = (pairs[:, 1] >> np.uint64(4)).astype("<u8", copy=False)
+    rows[:, :8] = first.view(np.uint8).reshape(-1, 8)
+    rows[:, 8:] = second.view(np.uint8).reshape(-1, 8)[:, :7]
+    return rows.tobytes()
+
+
+def unpack_residues(data: bytes | memoryview) -> Residues:
+    """Residues of `pack_residues`; WireError if any is not below q or the length is odd."""
+    if len(data) % 15:
+        raise WireError(f"residues take a multiple of 15 bytes, got {len(data)}")
+    rows = np.frombuffer(data, dtype=np.uint8).reshape(-1, 15)
+    words = np.zeros((len(rows), 2, 8), dtype=np.uint8)
+    words[:, 0] = rows[:, :8]
+    words[:, 1, :7] = rows[:, 8:]
+    pairs = words.view("<u8").reshape(-1, 2).astype(np.uint64, copy=False)
+    pairs[:, 1] = (pairs[:, 1] << np.uint64(4)) | (pairs[:, 0] >> np.uint64(60))
+    pairs[:, 0] &= _LOW60
+    if pairs.max(initial=0) >= MODULUS:
+        raise WireError("a residue is not below the modulus; ask the sender for the message again")
+    return pairs.reshape(-1)
+
+
+def _checksum(parts: Sequence[bytes | memoryview]) -> bytes:
+    digest = hashlib.sha256(PROTOCOL + b"wire\0")
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
+
+
+def _frame(kind: int, body: Sequence[bytes], parameters: RingParameters) -> bytes:
+    parts = [_HEADER.pack(_MAGIC, _VERSION, kind, parameters.tag), *body]
+    return b"".join([*parts, _checksum(parts)])
+
+
+def _unframe(data: bytes, kind: int, parameters: RingParameters) -> memoryview:
+    """The body of a message of this kind, after every check that does not depend on the body."""
+    name = _NAMES[kind]
+    if not isinstance(data, bytes):
+        raise WireError(f"a {name} is bytes, got {type(data).__name__}")
+    if len(data) < _HEADER.size + _CHECKSUM:
+        raise WireError(f"a {name} of {len(data)} bytes is too short; it was cut on its way")
+    magic, version, found, tag = _HEADER.unpack_from(data)
+    if magic != _MAGIC or version != _VERSION:
+        raise WireError(
+            f"not a {name} of this protocol: it starts with {data[:5].hex()}, "
+            f"expected {(_MAGIC + bytes([_VERSION])).hex()}"
+        )
+    if found != kind:
+        raise WireError(f"expected a {name}, got {_NAMES.get(found, f'kind {found}')}")
+    if tag != parameters.tag:
+        raise WireError(
+            f"the {name} uses ring {tag.hex()}, expected {parameters.tag.hex()}; "
+            "all members must run the same terms"
+        )
+    view = memoryview(data)
+    if _checksum([view[:-_CHECKSUM]]) != view[-_CHECKSUM:]:
+        raise WireError(f"the {name}'s checksum does not match: it was altered on its way")
+    return view[_HEADER.size : -_CHECKSUM]
+
+
+def _fields(
+    body: memoryview, layout: struct.Struct, name: str
+) -> tuple[tuple[int, ...], memoryview]:
+    if len(body) < layout.size:
+        raise WireError(f"the {name} ends inside its header; it was cut on its way")
+    return layout.unpack_from(body), body[layout.size :]
+
+
+_LANES = struct.Struct("<I")
+_SUM = struct.Struct("<IH")
+_ROUTE = struct.Struct("<HH")
+_OPENING = struct.Struct("<H32sH")
+
+
+def _check_member(index: int, name: str) -> None:
+    if index >= MAX_MEMBERS:
+        raise WireError(f"the {name} names member {index}; indices end at {MAX_MEMBERS - 1}")
+
+
+def _read_polynomials(
+    body: memoryview, lanes: int, name: str, parameters: RingParameters
+) -> Residues:
+    if not 1 <= lanes <= MAX_LANES:
+        raise WireError(f"the {name} says it holds {lanes} lanes, allowed are 1 to {MAX_LANES}")
+    expected = parameters.chunks(lanes) * POLYNOMIAL_BYTES
+    if len(body) != expected:
+        raise WireError(
+            f"{lanes} lanes take {expected} bytes of residues, the {name} holds {len(body)}"
+        )
+    return unpack_residues(body).reshape(-1, DEGREE)
+
+
+def write_ciphertext(lanes: int, packed: Sequence[bytes], parameters: RingParameters) -> bytes:
+    """One member's ciphertext from its chunks' residues, already packed, in order."""
+    return _frame(CIPHERTEXT, [_LANES.pack(lanes), *packed], parameters)
+
+
+def read_ciphertext(data: bytes, parameters: RingParameters) -> Ciphertext:
+    """Parse one member's ciphertext, or WireError."""
+    name = _NAMES[CIPHERTEXT]
+    (lanes,), rest = _fields(_unframe(data, CIPHERTEXT, parameters), _LANES, name)
+    residues = _read_polynomials(rest, lanes, name, parameters)
+    return Ciphertext(lanes=lanes, residues=residues)
+
+
+def write_aggregate(total: Ciphertext, parameters: RingParameters) -> bytes:
+    """The sum of `total.summands` ciphertexts."""
+    counts = _SUM.pack(total.lanes, total.summands)
+    return _frame(AGGREGATE, [counts, pack_residues(total.residues)], parameters)
+
+
+def read_aggregate(data: bytes, parameters: RingParameters) -> Ciphertext:
+    """Parse a sum of ciphertexts, or WireError."""
+    name = _NAMES[AGGREGATE]
+    (lanes, summands), rest = _fields(_unframe(data, AGGREGATE, parameters), _SUM, name)
+    if not 1 <= summands <= MAX_MEMBERS:
+        raise WireError(f"the {name} says it sums {summands}, allowed are 1 to {MAX_MEMBERS}")
+    residues = _read_polynomials(rest, lanes, name, parameters)
+    return Ciphertext(lanes=lanes, residues=residues, summands=summands)
+
+
+def write_envelope(envelope: Envelope, parameters: RingParameters) -> bytes:
+    """One sealed key share on its way to its holder."""
+    route = _ROUTE.pack(envelope.sender, envelope.receiver)
+    return _frame(ENVELOPE, [route, envelope.sealed], parameters)
+
+
+def read_envelope(data: bytes, parameters: RingParameters) -> Envelope:
+    """Parse an envelope, or WireError. Nothing in it is decrypted yet."""
+    name = _NAMES[ENVELOPE]
+    (sender, receiver), rest = _fields(_unframe(data, ENVELOPE, parameters), _ROUTE, name)
+    for index in (sender, receiver):
+        _check_member(index, name)
+    if len(rest) != POLYNOMIAL_BYTES + HPKE_OVERHEAD:
+        raise WireError(
+            f"the {name} seals {len(rest)} bytes, expected {POLYNOMIAL_BYTES + HPKE_OVERHEAD}"
+        )
+    return Envelope(sender=sender, receiver=receiver, sealed=bytes(rest))
+
+
+def write_opening(opening: Opening, parameters: RingParameters) -> bytes:
+    """One holder's sum of key shares."""
+    head = _OPENING.pack(opening.receiver, opening.context, len(opening.senders))
+    senders = struct.pack(f"<{len(opening.senders)}H", *opening.senders)
+    return _frame(OPENING, [head, senders, pack_residues(opening.residues)], parameters)
+
+
+def read_opening(data: bytes, parameters: RingParameters) -> Opening:
+    """Parse an opening, or WireError."""
+    name = _NAMES[OPENING]
+    body = _unframe(data, OPENING, parameters)
+    if len(body) < _OPENING.size:
+        raise WireError(f"the {name} ends inside its header; it was cut on its way")
+    receiver, context, count = _OPENING.unpack_from(body)
+    _check_member(receiver, name)
+    if not 1 <= count <= MAX_MEMBERS:
+        raise WireError(f"the {name} sums {count} shares, allowed are 1 to {MAX_MEMBERS}")
+    senders, rest = _fields(body[_OPENING.size :], struct.Struct(f"<{count}H"), name)
+    _check_member(max(senders), name)
+    if any(one >= two for one, two in pairwise(senders)):
+        raise WireError(f"the {name} must name its senders once each, in ascending order")
+    if len(rest) != POLYNOMIAL_BYTES:
+        raise WireError(f"the {name} holds {len(rest)} bytes of residues, not {POLYNOMIAL_BYTES}")
+    return Opening(
+        receiver=receiver, context=context, senders=senders, residues=unpack_residues(rest)
+    )
