@@ -199,4 +199,4 @@ class Multiplier:
         trace: TracebackType | None,
     ) -> None:
         self._channel.__exit__(kind, error, trace)
-        self._plain = None
+        self._plain.set_zero()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import ClassVar
 
 import numpy as np
@@ -31,9 +32,10 @@ from .cipher import decrypt, encrypt
 from .context import RoundContext
 from .envelope import open_share, public_key_of, seal_share
 from .key import OneTimeKey
+from .opening import recover_key
 from .parameters import DEFAULT, MAX_MEMBERS, RingParameters
 from .randomness import RandomBytes, Stream
-from .shamir import check_threshold, interpolate, split
+from .shamir import check_threshold, split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,9 +223,8 @@ class ThresholdScheme:
         if not all(0 <= sender < len(holders) for sender in envelopes):
             raise ShareRefused(f"senders must be 0 to {len(holders) - 1}, got {sorted(envelopes)}")
         senders = tuple(sorted(envelopes))
-        total = None
-        for sender in senders:
-            share = open_share(
+        shares = [
+            open_share(
                 envelopes[sender],
                 context=context,
                 sender=sender,
@@ -231,8 +232,9 @@ class ThresholdScheme:
                 private_key=private_key,
                 parameters=self.parameters,
             )
-            total = share if total is None else modular.add(total, share)
-        assert total is not None  # noqa: S101
+            for sender in senders
+        ]
+        total = reduce(modular.add, shares)
         return wire.write_opening(
             wire.Opening(
                 receiver=receiver, context=context.digest(), senders=senders, residues=total
@@ -280,47 +282,16 @@ class ThresholdScheme:
             raise OpeningRejected(
                 f"the sum holds {total.summands} members, the certified set {included}"
             )
-        shares = self._shares(openings, context=context, threshold=threshold, included=included)
-        base = dict(list(shares.items())[:threshold])
-        for holder in list(shares)[threshold:]:
-            if not np.array_equal(interpolate(base, at=holder + 1), shares[holder]):
-                raise OpeningRejected(
-                    f"the openings of holders {sorted(shares)} are inconsistent: not all are "
-                    "sums of the same shares; ask for them again, or leave one out"
-                )
+        secret = recover_key(
+            openings,
+            context=context,
+            threshold=threshold,
+            included=included,
+            parameters=self.parameters,
+        )
         return decrypt(
             total,
-            secret=interpolate(base),
+            secret=secret,
             seed=context.common_seed(),
             parameters=self.parameters,
         )
-
-    def _shares(
-        self, openings: Mapping[int, bytes], *, context: RoundContext, threshold: int, included: int
-    ) -> dict[int, modular.Residues]:
-        """Residues of all openings by holder, ascending, after all checks that need no key."""
-        if threshold < 2:
-            raise ConfigurationError(f"threshold must be 2 or more, got {threshold}")
-        if len(openings) < threshold:
-            raise OpeningRejected(
-                f"{len(openings)} openings, {threshold} are needed; wait for more holders"
-            )
-        shares: dict[int, modular.Residues] = {}
-        sets = set()
-        for holder in sorted(openings):
-            parsed = wire.read_opening(openings[holder], self.parameters)
-            if parsed.receiver != holder:
-                raise OpeningRejected(
-                    f"the opening of holder {holder} says it is of {parsed.receiver}"
-                )
-            if parsed.context != context.digest():
-                raise OpeningRejected(
-                    f"the opening of holder {holder} is not of round {context.round} of this swarm"
-                )
-            shares[holder] = parsed.residues
-            sets.add(parsed.senders)
-        if len(sets) > 1 or len(next(iter(sets))) != included:
-            raise OpeningRejected(
-                f"the openings are over {sorted(sets)}, expected one set of {included} members"
-            )
-        return shares
