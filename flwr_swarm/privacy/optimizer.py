@@ -1,0 +1,82 @@
+"""The DP-SGD optimizer: clips, adds secret noise, and takes no step that was not paid for."""
+
+from __future__ import annotations
+
+import torch
+from opacus.optimizers import DPOptimizer
+from opacus.optimizers.optimizer import _check_processed_flag, _mark_as_processed
+from torch.optim import Optimizer
+
+from .._exceptions import BudgetExhausted, PrivacyError
+from .randomness import SecureRandom
+
+
+class PaidOptimizer(DPOptimizer):  # type: ignore[misc]
+    """Opacus' flat-clipping optimizer with `SecureRandom` noise and a limited number of steps.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        The user's optimizer; it applies the privatised gradient.
+    noise_multiplier, max_grad_norm : float
+        Noise has standard deviation `noise_multiplier * max_grad_norm` a coordinate.
+    expected_batch_size : int
+        Denominator of the mean gradient; fixed, since the real batch size is private.
+    loss_reduction : {"mean", "sum"}
+    paid_steps : int
+        Steps that the accountant was charged for.
+    random : SecureRandom
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        noise_multiplier: float,
+        max_grad_norm: float,
+        expected_batch_size: int,
+        loss_reduction: str,
+        paid_steps: int,
+        random: SecureRandom,
+    ) -> None:
+        super().__init__(
+            optimizer,
+            noise_multiplier=noise_multiplier,
+            max_grad_norm=max_grad_norm,
+            expected_batch_size=expected_batch_size,
+            loss_reduction=loss_reduction,
+        )
+        self._paid_noise = noise_multiplier
+        self._paid_steps = paid_steps
+        self._taken = 0
+        self._random = random
+
+    def add_noise(self) -> None:
+        """Add noise to the clipped sum; every real step passes here before anything changes.
+
+        Raises
+        ------
+        BudgetExhausted
+            If all steps that were paid for are taken. Parameters are as after the last of them.
+        PrivacyError
+            If the noise multiplier was lowered after the charge.
+        """
+        if self._taken >= self._paid_steps:
+            raise BudgetExhausted(
+                f"all {self._paid_steps} steps charged for this round are taken; raise epochs in "
+                "make_private to the epochs that the training loop really runs"
+            )
+        if not self.noise_multiplier >= self._paid_noise:
+            raise PrivacyError(
+                f"noise_multiplier was lowered to {self.noise_multiplier} after the round was "
+                f"charged for {self._paid_noise}; set it in make_private"
+            )
+        self._taken += 1
+        std = self.noise_multiplier * self.max_grad_norm
+        for p in self.params:
+            _check_processed_flag(p.summed_grad)  # Opacus' guard against a forgotten zero_grad()
+            # Summed in float64 and rounded once, so that the result's low bits do not betray
+            # which doubles the Gaussian can take (Mironov 2012).
+            noise = (std * self._random.normal(p.summed_grad.shape)).to(p.summed_grad.device)
+            p.grad = (p.summed_grad.to(torch.float64) + noise).to(p.dtype).view_as(p)
+            _mark_as_processed(p.summed_grad)
