@@ -16,6 +16,7 @@ from flwr_swarm.protocol.types import LedgerView, Member
 
 from .codec import Fields, decode_call, decode_creation, decode_event
 from .deploy import contract_address
+from .founding import check_founding
 from .history import VERSION
 from .replica import apply
 from .state import Event, Record, State
@@ -170,6 +171,7 @@ class _Player:
             )
             for index, member in enumerate(fields["genesis"])
         )
+        check_founding(members, policy)
         state = State(
             chain_id=self._chain_id, contract=self._contract, policy=policy, members=members
         )
