@@ -18,9 +18,8 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Train for `rounds` rounds; save the last model to `output`."""
     config = context.run_config
-    sites = int(config["sites"])
     initial = ArrayRecord(task.build(config).state_dict())
-    strategy = FedAvg(min_train_nodes=sites, min_evaluate_nodes=sites, min_available_nodes=sites)
+    strategy = FedAvg(min_available_nodes=int(config["sites"]))
     result = strategy.start(grid, initial, num_rounds=int(config["rounds"]))
     output = Path(str(config["output"]))
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,10 @@ def fit(
             loss = nn.functional.binary_cross_entropy_with_logits(model(x), y)
             loss.backward()
             optimizer.step()
-            total, rows = total + loss.item() * len(y), rows + len(y)
+            if (
+                len(y) > 0
+            ):  # a private loader draws empty batches too; they take a step all the same
+                total, rows = total + loss.item() * len(y), rows + len(y)
     return total / max(rows, 1.0)
 
 
@@ -64,7 +67,7 @@ def score(model: nn.Module, cohort: Cohort) -> torch.Tensor:
     return model(torch.from_numpy(cohort.x))
 
 
-def privacy(config: dict[str, Any]) -> dict[str, Any]:
+def dp(config: dict[str, Any]) -> dict[str, Any]:
     """What differentially private training needs to know."""
     return {
         "epochs": int(config["local-epochs"]),

@@ -1,0 +1,1 @@
+"""Hospitals that share no patient train a model of death in hospital, on SUPPORT2."""
