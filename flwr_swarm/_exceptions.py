@@ -38,6 +38,10 @@ class CapacityExceeded(UpdateError):
     """A value, a weight, a metric or the number of members overflows its lane."""
 
 
+class TrainingFailed(SwarmError):
+    """The user's train function raised; its own text stays at the site."""
+
+
 # --- bytes from strangers --------------------------------------------------------------------
 
 

@@ -1,0 +1,217 @@
+"""The relay's course through one round after training: close, merge, open, view by view."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from .._exceptions import OpeningRejected, RoundVoid
+from ..chain.client import ReadOnlyLedger
+from ..chain.signing import recover_certifier
+from ..protocol.messages import NudgeRequest, OpenReply, Place, SealReply
+from ..protocol.relay import (
+    Merged,
+    Opened,
+    accepted_seals,
+    conclude,
+    plan_merge,
+    plan_open,
+    tally,
+)
+from ..protocol.terms import Terms
+from ..protocol.types import LedgerView, Phase, Round
+from . import write
+from .read import Fields
+from .trips import Trips
+
+log = logging.getLogger("flwr.swarm")
+
+_SHORTEST_TRIP = 30.0
+_NUDGE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a round came to.
+
+    Parameters
+    ----------
+    view : LedgerView
+        The ledger after the round.
+    seals : mapping of int to SealReply
+        Payloads that match their seals.
+    merged : Merged or None
+    opened : Opened or None
+        None without encryption, or if the sum could not be opened.
+    seconds : mapping of str to float
+        Duration of the trips "merge" and "open".
+    """
+
+    view: LedgerView
+    seals: Mapping[int, SealReply] = field(repr=False)
+    merged: Merged
+    opened: Opened | None
+    seconds: Mapping[str, float]
+
+    @property
+    def round(self) -> Round:
+        return self.view.current
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundDriver:
+    """Drives trips 2 and 3. Holds no key: members submit what the ledger needs."""
+
+    place: Place
+    terms: Terms
+    ledger: ReadOnlyLedger
+    trips: Trips
+
+    def settle(self) -> LedgerView:
+        """End a round that an earlier run left open, and return the ledger at rest."""
+        view = self.ledger.view()
+        while view.current.phase in (Phase.SEALING, Phase.MERGING):
+            deadline = self._deadline(view)
+            log.info(
+                "round %d is still %s; waiting until %s",
+                view.current.number,
+                view.current.phase.name.lower(),
+                _clock_time(deadline),
+            )
+            view = self._pass_deadline(view)
+        return view
+
+    def finish(self, number: int, replies: Iterable[SealReply]) -> Outcome:
+        """From the seal replies of round `number` to its opened sum.
+
+        Raises
+        ------
+        RoundVoid
+            If the round ends without a model; the message says who or what was missing.
+        """
+        view = self._sealed(number)
+        seals = accepted_seals(view, replies, self.terms)
+        seconds = {"merge": 0.0, "open": 0.0}
+        while view.current.phase is Phase.MERGING:
+            started = time.perf_counter()
+            merged = self._merge(view, seals)
+            seconds["merge"] += time.perf_counter() - started
+            if merged is None:
+                log.warning(
+                    "round %d: leader %s and committee came to no certificate; next leader at %s",
+                    number,
+                    view.current.leader,
+                    _clock_time(view.current.merge_deadline),
+                )
+                view = self._pass_deadline(view)
+                continue
+            started = time.perf_counter()
+            opening_replies = self._open(view, merged, seals)
+            view = self.ledger.view()
+            opened = None
+            if view.current.phase is Phase.CERTIFIED and self.terms.encryption == "threshold":
+                try:
+                    opened = conclude(view, merged, opening_replies)
+                except OpeningRejected as error:
+                    log.warning("round %d: %s", number, error)
+            seconds["open"] += time.perf_counter() - started
+            if view.current.phase is Phase.CERTIFIED:
+                return Outcome(
+                    view=view, seals=seals, merged=merged, opened=opened, seconds=seconds
+                )
+            view = self._pass_deadline(view)
+        raise RoundVoid(
+            f"round {number} is void in the ledger: {len(view.current.seals)} sealed, "
+            f"{len(view.current.abstained)} abstained, {view.policy.min_included} are needed; "
+            "training goes on from the last model"
+        )
+
+    # --- sealing ---------------------------------------------------------------------------
+
+    def _sealed(self, number: int) -> LedgerView:
+        """The ledger once sealing has closed."""
+        view = self.ledger.view()
+        if view.current.number < number:
+            raise RoundVoid(
+                f"nobody sealed in round {number}; the members' answers above say why. Training "
+                "goes on from the last model"
+            )
+        if view.current.phase is Phase.SEALING:
+            missing = {m.index for m in view.members} - {s.member for s in view.current.seals}
+            log.info(
+                "round %d: waiting for seals of members %s until %s",
+                number,
+                sorted(missing - set(view.current.abstained)),
+                _clock_time(view.current.seal_deadline),
+            )
+            view = self._pass_deadline(view)
+        return view
+
+    def _pass_deadline(self, view: LedgerView) -> LedgerView:
+        """Wait for the current deadline, then have a member act on it. One step of the ledger."""
+        before = (view.current.number, view.current.phase, view.current.view)
+        clock = self.trips.clock
+        deadline = self._deadline(view)
+        while clock.now() <= deadline + 1:
+            clock.sleep(min(1.0, deadline + 1.5 - clock.now()))
+            view = self.ledger.view()
+            if (view.current.number, view.current.phase, view.current.view) != before:
+                return view
+        request = write.nudge_request(NudgeRequest(place=self.place, round=view.current.number))
+        for member in self.trips.nodes:
+            self.trips.send("nudge", {member: request}, lambda f: f, seconds=_NUDGE_SECONDS)
+            view = self.ledger.view()
+            if (view.current.number, view.current.phase, view.current.view) != before:
+                return view
+        raise RoundVoid(
+            f"round {view.current.number} stays {view.current.phase.name.lower()} after its "
+            "deadline, because no member could reach the ledger; check the chain and the sites"
+        )
+
+    def _deadline(self, view: LedgerView) -> int:
+        current = view.current
+        return current.seal_deadline if current.phase is Phase.SEALING else current.merge_deadline
+
+    # --- merging and opening -----------------------------------------------------------------
+
+    def _remaining(self, view: LedgerView) -> float:
+        return max(_SHORTEST_TRIP, view.current.merge_deadline - self.trips.clock.now())
+
+    def _merge(self, view: LedgerView, seals: Mapping[int, SealReply]) -> Merged | None:
+        requests = plan_merge(self.place, view, seals)
+        shared = write.merge_request(next(iter(requests.values())))
+        replies = self.trips.send(
+            f"merge of round {view.current.number}",
+            dict.fromkeys(requests, shared),
+            Fields.merge_reply,
+            seconds=self._remaining(view),
+            enough=lambda got: tally(view, got, self.terms, recover_certifier) is not None,
+        )
+        return tally(view, replies, self.terms, recover_certifier)
+
+    def _open(
+        self, view: LedgerView, merged: Merged, seals: Mapping[int, SealReply]
+    ) -> list[OpenReply]:
+        requests = plan_open(self.place, view, merged, seals)
+        records = {holder: write.open_request(request) for holder, request in requests.items()}
+        what = f"opening of round {view.current.number}"
+        if self.terms.encryption == "none":
+            # Nothing to open: the first member that answers records the certificate.
+            for holder, request in records.items():
+                seconds = self._remaining(view)
+                if self.trips.send(what, {holder: request}, lambda f: f, seconds=seconds):
+                    break
+            return []
+        return self.trips.send(
+            what,
+            records,
+            Fields.open_reply,
+            seconds=self._remaining(view),
+            enough=lambda got: len(got) >= view.policy.threshold,
+        )
+
+
+def _clock_time(timestamp: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(timestamp))

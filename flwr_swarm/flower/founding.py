@@ -1,0 +1,273 @@
+"""Before the first round: who the members are, and the contract that lists them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from eth_account import Account
+from flwr.serverapp import Grid
+
+from .._exceptions import ConfigurationError, NotAMember
+from ..chain.client import ReadOnlyLedger
+from ..chain.deploy import contract_address, deploy
+from ..chain.embedded import EmbeddedChain
+from ..chain.server import ChainServer
+from ..chain.signing import recover_enrolment
+from ..protocol.messages import EnrolReply, EnrolRequest, Place
+from ..protocol.quorum import (
+    SMALLEST_ENCRYPTED_SWARM,
+    check_protects,
+    smallest_threshold,
+    tolerated_faults,
+)
+from ..protocol.terms import Encryption, Terms
+from ..protocol.types import EPSILON_UNIT, NO_CAP, Member, Policy
+from . import write
+from .read import Fields
+from .replay import Spec
+from .trips import Clock, Trips
+
+log = logging.getLogger("flwr.swarm")
+
+_LARGEST_COMMITTEE = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swarm:
+    """A founded swarm, as its relay knows it."""
+
+    place: Place
+    terms: Terms
+    policy: Policy
+    nodes: Mapping[int, int]
+    labels: Mapping[int, str]
+    ledger: ReadOnlyLedger
+    resources: ExitStack = field(repr=False)
+
+    def close(self) -> None:
+        """Stop what founding started (the development chain, if it was ours)."""
+        self.resources.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Founding:
+    """The choices with which a swarm is founded; None stands for a safe default.
+
+    Parameters
+    ----------
+    encryption : {"threshold", "none"}
+    clip, max_weight : float
+        See `Terms`.
+    threshold, min_included, fixed_leader : int or None
+        See `Policy`.
+    epsilon_cap : float or None
+        Highest cumulative epsilon that the contract accepts from a member.
+    seal_seconds, merge_seconds : int
+        See `Policy`.
+    """
+
+    encryption: Encryption
+    clip: float
+    max_weight: float
+    threshold: int | None
+    min_included: int | None
+    fixed_leader: int | None
+    epsilon_cap: float | None
+    seal_seconds: int
+    merge_seconds: int
+
+    def check(self, weight_key: str, spec: Spec) -> None:
+        """Refuse bad numbers before anything starts."""
+        self.terms(SMALLEST_ENCRYPTED_SWARM, weight_key, spec)
+        self._cap()
+
+    def terms(self, members: int, weight_key: str, spec: Spec) -> Terms:
+        """The numbers that `members` members will share."""
+        return Terms(
+            encryption=self.encryption,
+            members=members,
+            clip=float(self.clip),
+            max_weight=float(self.max_weight),
+            weight_key=weight_key,
+            strategy=spec.name,
+            parameters=spec.parameters,
+        )
+
+    def policy(self, members: int, sampled: int, terms: Terms) -> Policy:
+        """The rules for `members` members of which `sampled` train in a round.
+
+        Raises
+        ------
+        ConfigurationError
+            If they could not protect an update.
+        """
+        threshold = self.threshold or smallest_threshold(members)
+        encrypted = self.encryption == "threshold"
+        smallest = max(3, threshold) if encrypted else 1
+        policy = Policy(
+            threshold=threshold,
+            min_included=self.min_included or min(smallest, members),
+            witnesses=tolerated_faults(min(sampled, _LARGEST_COMMITTEE)) + 1 if encrypted else 0,
+            max_committee=_LARGEST_COMMITTEE,
+            close_at=sampled,
+            fixed_leader=self.fixed_leader,
+            epsilon_cap=self._cap(),
+            seal_seconds=self.seal_seconds,
+            merge_seconds=self.merge_seconds,
+            terms=terms.hash(),
+        )
+        if encrypted:
+            check_protects(policy, members)
+        if sampled < policy.min_included:
+            raise ConfigurationError(
+                f"the strategy trains {sampled} of {members} members in a round, but a sum needs "
+                f"{policy.min_included}; raise fraction_train or min_train_nodes"
+            )
+        return policy
+
+    def _cap(self) -> int:
+        if self.epsilon_cap is None:
+            return NO_CAP
+        if not (math.isfinite(self.epsilon_cap) and self.epsilon_cap > 0):
+            raise ConfigurationError(
+                f"epsilon_cap must be > 0 and finite, got {self.epsilon_cap}; choose the budget "
+                "that the consortium agreed on, or None for no cap"
+            )
+        return math.floor(self.epsilon_cap * EPSILON_UNIT)
+
+    def found(
+        self,
+        grid: Grid,
+        *,
+        spec: Spec,
+        weight_key: str,
+        needed: int,
+        sampled: Callable[[int], int],
+        seconds: float,
+        clock: Clock,
+    ) -> Swarm:
+        """Enrol all connected nodes and found a swarm of them on a fresh development chain.
+
+        Parameters
+        ----------
+        spec, weight_key
+            Of the wrapped strategy.
+        needed : int
+            Members to wait for.
+        sampled : callable
+            Members that train in a round, given their number.
+        seconds : float
+            Limit of the wait, and of the enrolment.
+
+        Raises
+        ------
+        ConfigurationError
+            If too few nodes connect, or the rules could not protect an update.
+        """
+        node_ids = _connected(grid, needed, seconds, clock)
+        terms = self.terms(len(node_ids), weight_key, spec)
+        policy = self.policy(len(node_ids), sampled(len(node_ids)), terms)
+        resources = ExitStack()
+        try:
+            chain = EmbeddedChain()
+            server = resources.enter_context(ChainServer(chain))
+            deployer = Account.create()  # pays for one transaction and gets no power from it
+            contract = contract_address(deployer.address)
+            enrolled = _enrol(grid, node_ids, chain.chain_id, contract, seconds, clock)
+            members = []
+            for index, (_, reply) in enumerate(enrolled):
+                chain.fund(reply.account)
+                members.append(
+                    Member(
+                        index=index,
+                        account=reply.account,
+                        encryption_key=reply.encryption_key,
+                        commitment=reply.commitment,
+                    )
+                )
+            chain.fund(deployer.address)
+            deploy(chain, members=members, policy=policy, key=bytes(deployer.key))
+            ledger = ReadOnlyLedger(url=server.url, contract=contract, chain_id=chain.chain_id)
+        except BaseException:
+            resources.close()
+            raise
+        place = Place(
+            chain_url=server.url,
+            chain_id=chain.chain_id,
+            contract=contract,
+            terms=terms.to_json(),
+        )
+        labels = {index: reply.label for index, (_, reply) in enumerate(enrolled)}
+        log.info(
+            "swarm of %d founded: contract %s on chain %d, threshold %d, encryption %s",
+            len(members),
+            contract,
+            chain.chain_id,
+            policy.threshold,
+            self.encryption,
+        )
+        return Swarm(
+            place=place,
+            terms=terms,
+            policy=policy,
+            nodes={index: node for index, (node, _) in enumerate(enrolled)},
+            labels=labels,
+            ledger=ledger,
+            resources=resources,
+        )
+
+
+def _connected(grid: Grid, needed: int, seconds: float, clock: Clock) -> list[int]:
+    end = clock.now() + seconds
+    while len(found := sorted(grid.get_node_ids())) < needed:
+        if clock.now() > end:
+            raise ConfigurationError(
+                f"{len(found)} nodes connected within {seconds:.0f} s, the swarm needs {needed}; "
+                "start the missing sites (in simulation: raise num-supernodes)"
+            )
+        log.info("waiting for members: %d of %d connected", len(found), needed)
+        clock.sleep(1.0)
+    return found
+
+
+def _enrol(
+    grid: Grid, node_ids: list[int], chain_id: int, contract: str, seconds: float, clock: Clock
+) -> list[tuple[int, EnrolReply]]:
+    """Ask every node who it is; check each signature; order by what sites call themselves."""
+    run_id = grid.run.run_id
+    requests = {
+        at: EnrolRequest(run_id=run_id, node_id=node, chain_id=chain_id, contract=contract)
+        for at, node in enumerate(node_ids)
+    }
+    trips = Trips(grid=grid, nodes=dict(enumerate(node_ids)), clock=clock)
+    enrolled: list[tuple[int, EnrolReply]] = []
+    for at, request in requests.items():
+        # One at a time names the node that fails; a trip of all would hide it.
+        replies = trips.send(
+            "enrolment", {at: write.enrol_request(request)}, Fields.enrol_reply, seconds=seconds
+        )
+        if not replies:
+            raise NotAMember(
+                f"node {request.node_id} did not enrol; its ClientApp needs "
+                "mods=[swarm_mod] (see its own log)"
+            )
+        reply = replies[0]
+        signer = recover_enrolment(
+            reply.signature,
+            run_id=run_id,
+            node_id=request.node_id,
+            account=reply.account,
+            encryption_key=reply.encryption_key,
+            seed=reply.commitment,
+        )
+        if signer != reply.account:
+            raise NotAMember(
+                f"the enrolment of node {request.node_id} is signed by {signer}, not by the "
+                f"account {reply.account} that it claims"
+            )
+        enrolled.append((request.node_id, reply))
+    return sorted(enrolled, key=lambda entry: (entry[1].label, entry[1].account))

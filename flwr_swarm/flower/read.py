@@ -1,0 +1,189 @@
+"""Reading the protocol's messages from Flower's records: typed, strict, bounded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+
+from .._exceptions import WireError
+from ..protocol.hashing import canonical_json
+from ..protocol.messages import (
+    EnrolReply,
+    EnrolRequest,
+    MergeReply,
+    MergeRequest,
+    ModelProof,
+    NudgeRequest,
+    OpenReply,
+    OpenRequest,
+    Place,
+    SealReply,
+    SealRequest,
+)
+from ..protocol.types import HASH_BYTES, Certificate
+from .records import BLOBS, FIELDS, STYPE
+
+_LONGEST_TERMS = 1_000_000
+_MOST_MEMBERS = 256
+_LONGEST_LABEL = 64
+
+
+class Fields:
+    """The fields and blobs of one swarm message, read by type; anything else is refused."""
+
+    def __init__(self, content: RecordDict) -> None:
+        self._fields: Mapping[str, Any] = content.config_records.get(FIELDS, ConfigRecord())
+        self._blobs: Mapping[str, Array] = content.array_records.get(BLOBS, ArrayRecord())
+
+    @property
+    def phase(self) -> str:
+        return self.text("phase")
+
+    def _typed(self, name: str, kind: type) -> Any:
+        value = self._fields.get(name)
+        if type(value) is not kind:
+            raise WireError(
+                f"field {name!r} of a swarm message is {type(value).__name__}, expected "
+                f"{kind.__name__}; relay and members must run the same flwr-swarm version"
+            )
+        return value
+
+    def text(self, name: str) -> str:
+        return str(self._typed(name, str))
+
+    def number(self, name: str) -> int:
+        value = int(self._typed(name, int))
+        if value < 0:
+            raise WireError(f"field {name!r} of a swarm message is negative: {value}")
+        return value
+
+    def octets(self, name: str, size: int | None = None) -> bytes:
+        value = bytes(self._typed(name, bytes))
+        if size is not None and len(value) != size:
+            raise WireError(f"field {name!r} holds {len(value)} bytes, expected {size}")
+        return value
+
+    def numbers(self, name: str) -> tuple[int, ...]:
+        value = self._fields.get(name, [])
+        if not isinstance(value, list) or len(value) > _MOST_MEMBERS:
+            raise WireError(f"field {name!r} of a swarm message is not a short list of members")
+        if any(type(v) is not int or not 0 <= v < _MOST_MEMBERS for v in value):
+            raise WireError(f"field {name!r} of a swarm message names an impossible member")
+        return tuple(value)
+
+    def blob(self, name: str) -> bytes:
+        array = self._blobs.get(name)
+        if array is None or array.stype != STYPE:
+            raise WireError(f"blob {name!r} is missing from a swarm message")
+        return bytes(array.data)
+
+    def has_blob(self, name: str) -> bool:
+        return name in self._blobs
+
+    def place(self) -> Place:
+        encoded = self.octets("terms")
+        if len(encoded) > _LONGEST_TERMS:
+            raise WireError(f"the swarm's terms take {len(encoded)} bytes; that cannot be right")
+        try:
+            terms = json.loads(encoded)
+            if not isinstance(terms, dict) or canonical_json(terms) != encoded:
+                raise ValueError
+        except (ValueError, RecursionError):
+            raise WireError("the swarm's terms are not canonical JSON") from None
+        return Place(
+            chain_url=self.text("chain_url"),
+            chain_id=self.number("chain_id"),
+            contract=self.text("contract"),
+            terms=terms,
+        )
+
+    def certificate(self) -> Certificate:
+        return Certificate(
+            round=self.number("round"),
+            view=self.number("view"),
+            included=self.numbers("included"),
+            aggregate_hash=self.octets("aggregate_hash", HASH_BYTES),
+        )
+
+    def enrol_request(self) -> EnrolRequest:
+        return EnrolRequest(
+            run_id=self.number("run_id"),
+            node_id=self.number("node_id"),
+            chain_id=self.number("chain_id"),
+            contract=self.text("contract"),
+        )
+
+    def enrol_reply(self) -> EnrolReply:
+        return EnrolReply(
+            account=self.text("account"),
+            encryption_key=self.octets("encryption_key", 32),
+            commitment=self.octets("commitment", HASH_BYTES),
+            signature=self.octets("signature", 65),
+            label=self.text("label")[:_LONGEST_LABEL],
+        )
+
+    def proof(self) -> ModelProof:
+        holders = self.numbers("proof_holders")
+        openings = {holder: self.blob(f"proof/{holder}") for holder in holders}
+        return ModelProof(round=self.number("proof_round"), openings=openings)
+
+    def seal_request(self) -> SealRequest:
+        return SealRequest(place=self.place(), round=self.number("round"), proof=self.proof())
+
+    def seal_reply(self) -> SealReply:
+        count = self.number("envelopes")
+        if count > _MOST_MEMBERS:
+            raise WireError(f"a seal reply claims {count} envelopes")
+        return SealReply(
+            round=self.number("round"),
+            member=self.number("member"),
+            layout=self.octets("layout"),
+            payload=self.blob("payload"),
+            envelopes=tuple(self.blob(f"envelope/{holder}") for holder in range(count)),
+        )
+
+    def merge_request(self) -> MergeRequest:
+        members = self.numbers("members")
+        updates = {m: (self.blob(f"layout/{m}"), self.blob(f"payload/{m}")) for m in members}
+        return MergeRequest(
+            place=self.place(),
+            round=self.number("round"),
+            view=self.number("view"),
+            updates=updates,
+        )
+
+    def merge_reply(self) -> MergeReply:
+        return MergeReply(
+            member=self.number("member"),
+            certificate=self.certificate(),
+            signature=self.octets("signature", 65),
+            merged=self.blob("merged") if self.has_blob("merged") else b"",
+        )
+
+    def open_request(self) -> OpenRequest:
+        certificate = self.certificate()
+        hashes, envelopes = {}, {}
+        for sender in certificate.included:
+            packed = self.octets(f"hashes/{sender}")
+            hashes[sender] = tuple(
+                packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES)
+            )
+            if self.has_blob(f"envelope/{sender}"):
+                envelopes[sender] = self.blob(f"envelope/{sender}")
+        signers = self.numbers("signers")
+        return OpenRequest(
+            place=self.place(),
+            certificate=certificate,
+            signatures=tuple((s, self.octets(f"signature/{s}", 65)) for s in signers),
+            envelopes=envelopes,
+            envelope_hashes=hashes,
+        )
+
+    def open_reply(self) -> OpenReply:
+        return OpenReply(member=self.number("member"), opening=self.blob("opening"))
+
+    def nudge_request(self) -> NudgeRequest:
+        return NudgeRequest(place=self.place(), round=self.number("round"))

@@ -1,0 +1,60 @@
+"""The user's own records beside ours: which they are, and as numpy arrays."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
+
+from .._exceptions import UpdateMismatch
+from ..protocol.hashing import Arrays
+
+FIELDS: Final = "flwr_swarm"
+"""Name of the ConfigRecord that marks a swarm message."""
+BLOBS: Final = "flwr_swarm.blobs"
+STATE: Final = "flwr_swarm.state"
+OURS: Final = (FIELDS, BLOBS, STATE)
+STYPE: Final = "flwr_swarm.v1"
+"""Serialisation type of our arrays: a stock strategy that is handed one fails closed."""
+
+
+def numpy_arrays(record: ArrayRecord) -> dict[str, np.ndarray[Any, Any]]:
+    """Named arrays of one of the user's records, in its order."""
+    return {name: array.numpy() for name, array in record.items()}
+
+
+def array_record(arrays: Arrays) -> ArrayRecord:
+    """A record of named arrays."""
+    return ArrayRecord({name: Array(np.asarray(array)) for name, array in arrays.items()})
+
+
+def without_ours(content: RecordDict) -> RecordDict:
+    """The user's part of a message: everything but our records."""
+    return RecordDict({name: record for name, record in content.items() if name not in OURS})
+
+
+def only_arrays(content: RecordDict, what: str) -> tuple[str, ArrayRecord]:
+    """Name and value of the one ArrayRecord of the user's in `content`."""
+    records = [(n, r) for n, r in content.array_records.items() if n not in OURS]
+    if len(records) != 1:
+        raise UpdateMismatch(f"{what} holds {len(records)} ArrayRecords, expected exactly one")
+    return records[0]
+
+
+def only_metrics(content: RecordDict, weight_key: str) -> tuple[str, MetricRecord]:
+    """Name and value of the one MetricRecord of a training reply; it must hold the weight."""
+    records = list(content.metric_records.items())
+    if len(records) != 1:
+        raise UpdateMismatch(
+            f"the training reply holds {len(records)} MetricRecords, expected exactly one with "
+            f"{weight_key!r} in it"
+        )
+    name, record = records[0]
+    weight = record.get(weight_key)
+    if isinstance(weight, list) or weight is None:
+        raise UpdateMismatch(
+            f"the training reply's metric {weight_key!r} is {weight!r}; return the number of "
+            "training examples under this name"
+        )
+    return name, record

@@ -1,0 +1,134 @@
+"""Writing the protocol's messages as Flower's records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flwr.app import Array, ArrayRecord, ConfigRecord
+
+from ..protocol.hashing import canonical_json
+from ..protocol.messages import (
+    EnrolReply,
+    EnrolRequest,
+    MergeReply,
+    MergeRequest,
+    ModelProof,
+    NudgeRequest,
+    OpenReply,
+    OpenRequest,
+    Place,
+    SealReply,
+    SealRequest,
+)
+from ..protocol.types import Certificate
+from .records import BLOBS, FIELDS, STYPE
+
+Records = dict[str, ConfigRecord | ArrayRecord]
+
+
+def swarm_records(
+    phase: str, fields: Mapping[str, Any], blobs: Mapping[str, bytes] | None = None
+) -> Records:
+    """The records of one swarm message. Blobs go in an ArrayRecord: Flower sends it in chunks."""
+    records: Records = {FIELDS: ConfigRecord({"phase": phase, **fields})}
+    if blobs:
+        records[BLOBS] = ArrayRecord(
+            {
+                name: Array(dtype="uint8", shape=(len(data),), stype=STYPE, data=data)
+                for name, data in blobs.items()
+            }
+        )
+    return records
+
+
+def place_fields(place: Place) -> dict[str, Any]:
+    return {
+        "chain_url": place.chain_url,
+        "chain_id": place.chain_id,
+        "contract": place.contract,
+        "terms": canonical_json(place.terms),
+    }
+
+
+def _certificate_fields(certificate: Certificate) -> dict[str, Any]:
+    return {
+        "round": certificate.round,
+        "view": certificate.view,
+        "included": list(certificate.included),
+        "aggregate_hash": certificate.aggregate_hash,
+    }
+
+
+def enrol_request(request: EnrolRequest) -> Records:
+    return swarm_records("enrol", vars(request))
+
+
+def enrol_reply(reply: EnrolReply) -> Records:
+    return swarm_records("enrol", vars(reply))
+
+
+def proof_parts(proof: ModelProof) -> tuple[dict[str, Any], dict[str, bytes]]:
+    fields = {"proof_round": proof.round, "proof_holders": sorted(proof.openings)}
+    return fields, {f"proof/{holder}": opening for holder, opening in proof.openings.items()}
+
+
+def seal_request(request: SealRequest, phase: str = "seal") -> Records:
+    fields, blobs = proof_parts(request.proof)
+    return swarm_records(
+        phase, {**place_fields(request.place), "round": request.round, **fields}, blobs
+    )
+
+
+def seal_reply(reply: SealReply) -> Records:
+    envelopes = {f"envelope/{holder}": e for holder, e in enumerate(reply.envelopes)}
+    fields = {
+        "round": reply.round,
+        "member": reply.member,
+        "layout": reply.layout,
+        "envelopes": len(reply.envelopes),
+    }
+    return swarm_records("seal", fields, {"payload": reply.payload, **envelopes})
+
+
+def merge_request(request: MergeRequest) -> Records:
+    blobs = {}
+    for member, (layout, payload) in request.updates.items():
+        blobs[f"layout/{member}"] = layout
+        blobs[f"payload/{member}"] = payload
+    fields = {
+        **place_fields(request.place),
+        "round": request.round,
+        "view": request.view,
+        "members": sorted(request.updates),
+    }
+    return swarm_records("merge", fields, blobs)
+
+
+def merge_reply(reply: MergeReply) -> Records:
+    fields = {
+        "member": reply.member,
+        "signature": reply.signature,
+        **_certificate_fields(reply.certificate),
+    }
+    return swarm_records("merge", fields, {"merged": reply.merged} if reply.merged else None)
+
+
+def open_request(request: OpenRequest) -> Records:
+    fields = {
+        **place_fields(request.place),
+        **_certificate_fields(request.certificate),
+        "signers": [signer for signer, _ in request.signatures],
+        **{f"signature/{signer}": signature for signer, signature in request.signatures},
+        **{f"hashes/{s}": b"".join(hashes) for s, hashes in request.envelope_hashes.items()},
+    }
+    blobs = {f"envelope/{sender}": e for sender, e in request.envelopes.items()}
+    return swarm_records("open", fields, blobs)
+
+
+def open_reply(reply: OpenReply) -> Records:
+    return swarm_records("open", {"member": reply.member}, {"opening": reply.opening})
+
+
+def nudge_request(request: NudgeRequest) -> Records:
+    return swarm_records("nudge", {**place_fields(request.place), "round": request.round})

@@ -1,0 +1,96 @@
+"""Where a model comes from: the last committee recomputes it, and refuses any other."""
+
+from __future__ import annotations
+
+from .._exceptions import EncryptionError, ModelRefused, WireError
+from ..encryption import ThresholdScheme
+from .hashing import Arrays, model_hash
+from .member import SwarmMember, last_certified, round_context
+from .memory import Held
+from .messages import ModelProof
+from .payload import decode_layout
+from .terms import Terms
+from .types import LedgerView, Round
+
+
+def check_offer(
+    site: SwarmMember,
+    proof: ModelProof,
+    view: LedgerView,
+    terms: Terms,
+    model: Arrays,
+    state: Arrays,
+) -> None:
+    """Check a model that is offered for evaluation, as far as this member can.
+
+    Raises
+    ------
+    ModelRefused
+        If it is not what the certified sum leads to.
+    """
+    recomputed(site, model_hash(model, state), proof, view, terms)
+
+
+def recomputed(
+    site: SwarmMember, offered: bytes, proof: ModelProof, view: LedgerView, terms: Terms
+) -> bool:
+    """Whether this member recomputed the offered model from the sum that it merged.
+
+    False if it cannot: before the first certificate, or if it held no office in that round.
+
+    Raises
+    ------
+    ModelRefused
+        If it can, and the offered model is another.
+    """
+    certified = last_certified(view)
+    held = held_sum(site, certified)
+    if certified is None or held is None:
+        return False
+    if proof.round != certified.number:
+        raise ModelRefused(
+            f"the model comes with the openings of round {proof.round}, but the ledger's last "
+            f"certified round is {certified.number}"
+        )
+    if terms.encryption == "none":
+        return False  # the baseline certifies the inputs of the merge, not its result
+    if not proof.openings:
+        expected = held.parent.hash
+    else:
+        try:
+            lanes = ThresholdScheme().open(
+                held.merged,
+                proof.openings,
+                context=round_context(view, certified.number, held.parent.hash),
+                threshold=view.policy.threshold,
+                included=len(held.included),
+            )
+        except (EncryptionError, WireError) as error:
+            raise ModelRefused(
+                f"the openings offered for round {certified.number} do not open its sum "
+                f"({type(error).__name__}); the model cannot follow from it"
+            ) from None
+        layout = decode_layout(held.layout)
+        size = len(held.included)
+        step = site.replay(terms, certified.number, held.parent, layout, lanes, size)
+        expected = model_hash(*step)
+    if offered != expected:
+        raise ModelRefused(
+            f"the model offered after round {certified.number} has hash {offered.hex()[:16]}…, "
+            f"but the certified sum leads to {expected.hex()[:16]}…; this site trains on no "
+            "other. The relay may be compromised: compare with another member"
+        )
+    return True
+
+
+def held_sum(site: SwarmMember, certified: Round | None) -> Held | None:
+    """The sum held for `certified`, if this member merged exactly that one."""
+    if certified is None or certified.certificate is None:
+        return None
+    for held in (site.memory.pending, site.memory.held):
+        if held is None or held.parent.round != certified.number:
+            continue
+        same_set = held.included == certified.certificate.included
+        if same_set and held.parent.hash == certified.parent:
+            return held
+    return None

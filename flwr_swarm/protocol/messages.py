@@ -1,0 +1,134 @@
+"""The messages of a round, as data: what relay and members say to one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .types import Certificate
+
+Signatures = tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a swarm's ledger is, and on which terms it was founded."""
+
+    chain_url: str
+    chain_id: int
+    contract: str
+    terms: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnrolRequest:
+    """Before the first round: who are you, and what is your first commitment?
+
+    The contract's address is known before it exists (it follows from its deployer's address and
+    nonce), so that commitments can be bound to it.
+    """
+
+    run_id: int
+    node_id: int
+    chain_id: int
+    contract: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnrolReply:
+    """A member's public identity, signed with its account key."""
+
+    account: str
+    encryption_key: bytes
+    commitment: bytes
+    signature: bytes
+    label: str = ""
+    """What the site calls itself; for people only, nothing depends on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelProof:
+    """What lets the last committee recompute the model that it is offered.
+
+    Parameters
+    ----------
+    round : int
+        The certified round that led to the model, 0 for the initial model.
+    openings : mapping of int to bytes
+        Holder to opening of that round. Empty if the round was certified but never opened: then
+        the model must be the one that round trained on.
+    """
+
+    round: int = 0
+    openings: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealRequest:
+    """Trip 1: train on this model and seal what you learned."""
+
+    place: Place
+    round: int
+    proof: ModelProof
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealReply:
+    """A sealed update: ciphertext, and one key share for every holder."""
+
+    round: int
+    member: int
+    layout: bytes
+    payload: bytes = field(repr=False)
+    envelopes: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeRequest:
+    """Trip 2: check these ciphertexts against their seals, add them, sign the sum."""
+
+    place: Place
+    round: int
+    view: int
+    updates: Mapping[int, tuple[bytes, bytes]] = field(repr=False)
+    """Member to (layout, payload)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeReply:
+    """A committee member's signature; from the leader, the sum itself as well."""
+
+    member: int
+    certificate: Certificate
+    signature: bytes
+    merged: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRequest:
+    """Trip 3: the round is certified; return the sum of your key shares."""
+
+    place: Place
+    certificate: Certificate
+    signatures: Signatures
+    envelopes: Mapping[int, bytes] = field(repr=False)
+    """Included member to the share that it addressed to the receiver."""
+    envelope_hashes: Mapping[int, tuple[bytes, ...]] = field(repr=False)
+    """Included member to the hashes of all its envelopes, in holder order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenReply:
+    """One holder's opening of the certified sum."""
+
+    member: int
+    opening: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NudgeRequest:
+    """Off the happy path: look at the ledger, and end what its deadlines have ended."""
+
+    place: Place
+    round: int

@@ -1,0 +1,72 @@
+"""Trip 3: record the certificate, then release key shares for exactly the certified set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .. import encryption
+from .._exceptions import AlreadyOpened, NotCertified, ProtocolError, SealMismatch
+from ..encryption import ThresholdScheme
+from .ledger import CertifyCall, LedgerCall
+from .member import SwarmMember, certificate_digest, in_round, round_context
+from .memory import Memory
+from .messages import OpenReply, OpenRequest
+from .types import LedgerView, Phase
+
+
+def certify(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[LedgerCall, ...]:
+    """The call that records the certificate, unless the ledger has one already."""
+    site.accept(request.place, view)
+    if view.current.certificate is not None:
+        return ()
+    return (CertifyCall(certificate=request.certificate, signatures=request.signatures),)
+
+
+def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[Memory, OpenReply]:
+    """Release the sum of this member's key shares, for the certified set only.
+
+    Raises
+    ------
+    NotCertified
+        If the ledger holds no certificate for exactly this set and sum.
+    AlreadyOpened
+        If shares of this round were released for another set.
+    SealMismatch
+        If a share is not the one that its sender sealed.
+    ShareRefused
+        If a share does not decrypt for this holder.
+    """
+    memory, terms, me = site.accept(request.place, view)
+    if terms.encryption != "threshold":
+        raise ProtocolError('nothing to open: this swarm runs with encryption="none"')
+    current = in_round(view, request.certificate.round, Phase.CERTIFIED)
+    certificate = current.certificate
+    if certificate is None or certificate != request.certificate:
+        raise NotCertified(
+            f"the ledger's certificate of round {current.number} is not the one in the "
+            "message; no share was released"
+        )
+    digest = certificate_digest(certificate)
+    if memory.opened.get(current.number, digest) != digest:
+        raise AlreadyOpened(
+            f"shares of round {current.number} were released for another set; never twice"
+        )
+    for sender in certificate.included:
+        seal, hashes = current.seal_of(sender), request.envelope_hashes.get(sender)
+        envelope = request.envelopes.get(sender)
+        if seal is None or hashes is None or envelope is None:
+            raise SealMismatch(f"the share of member {sender} is missing; nothing was released")
+        if len(hashes) != len(view.members) or (
+            encryption.shares_hash(hashes) != seal.shares_hash
+            or encryption.envelope_hash(envelope) != hashes[me.index]
+        ):
+            raise SealMismatch(f"the share of member {sender} is not the one that it sealed")
+    opening = ThresholdScheme().opening(
+        {sender: request.envelopes[sender] for sender in certificate.included},
+        context=round_context(view, current.number, current.parent),
+        receiver=me.index,
+        private_key=site.identity.share_key(),
+        holders=[member.encryption_key for member in view.members],
+    )
+    memory = replace(memory, opened={current.number: digest})
+    return memory, OpenReply(member=me.index, opening=opening)

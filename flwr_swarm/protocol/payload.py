@@ -1,0 +1,136 @@
+"""A member's payload under either encryption, and the hash that its seal names."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from .. import encryption
+from .._exceptions import WireError
+from .hashing import Arrays, array_bytes, canonical_json, tagged_hash
+from .terms import Encryption
+
+Metrics = dict[str, float | int | list[float] | list[int]]
+Layout = tuple[tuple[str, int], ...]
+
+_MAGIC = b"FSP1"
+_LONGEST_LAYOUT = 65_536
+_LONGEST_HEADER = 2**24
+_PLAIN_DTYPES = frozenset("fiub")
+
+
+def encode_layout(layout: Layout) -> bytes:
+    """Names of metrics and how many numbers each holds, as canonical JSON."""
+    return canonical_json([list(entry) for entry in layout])
+
+
+def decode_layout(data: bytes) -> Layout:
+    """The layout in `data`, which must be its one canonical encoding."""
+    try:
+        if len(data) > _LONGEST_LAYOUT:
+            raise ValueError
+        entries = tuple((str(name), int(count)) for name, count in json.loads(data))
+        if encode_layout(entries) != data or any(count < 0 for _, count in entries):
+            raise ValueError
+    except (ValueError, TypeError, RecursionError):
+        raise WireError("a metrics layout is not canonical JSON of [name, count] pairs") from None
+    return entries
+
+
+def payload_hash(kind: Encryption, layout: bytes, payload: bytes) -> bytes:
+    """32 bytes that fix payload and layout. A malformed payload raises `WireError`."""
+    decode_layout(layout)
+    body = encryption.payload_hash(payload) if kind == "threshold" else plain_hash(payload)
+    return tagged_hash("payload", kind.encode(), layout, body)
+
+
+def aggregate_hash(kind: Encryption, merged: bytes) -> bytes:
+    """32 bytes that fix the merge: of the canonical sum, or of the list of inputs."""
+    if kind == "threshold":
+        return encryption.aggregate_hash(merged)
+    return tagged_hash("aggregate", merged)
+
+
+def plain_hash(payload: bytes) -> bytes:
+    """Hash of a plaintext payload. Only its canonical encoding has one."""
+    arrays, metrics, names = decode_plain(payload)
+    if encode_plain(arrays, metrics, names) != payload:
+        raise WireError("a plaintext payload is not in its canonical encoding")
+    return tagged_hash("plain", payload)
+
+
+def encode_plain(arrays: Arrays, metrics: Metrics, names: tuple[str, str]) -> bytes:
+    """The plaintext baseline's payload: a member's reply, bit for bit.
+
+    Parameters
+    ----------
+    arrays, metrics
+        The reply's one ArrayRecord and one MetricRecord, in their order.
+    names : tuple of str
+        Names of the two records, so that the strategy sees the reply as the member gave it.
+    """
+    encoded = [array_bytes(array) for array in arrays.values()]
+    header = json.dumps(
+        {
+            "names": list(names),
+            "arrays": [
+                [name, dtype, list(array.shape)]
+                for (name, array), (dtype, _) in zip(arrays.items(), encoded, strict=True)
+            ],
+            "metrics": list(metrics.items()),
+        },
+        separators=(",", ":"),
+    ).encode()
+    return b"".join([_MAGIC, len(header).to_bytes(4, "big"), header, *(d for _, d in encoded)])
+
+
+def decode_plain(
+    payload: bytes,
+) -> tuple[dict[str, np.ndarray[Any, Any]], Metrics, tuple[str, str]]:
+    """Arrays, metrics and record names of a plaintext payload.
+
+    Raises
+    ------
+    WireError
+        If the bytes are anything but an encoding by `encode_plain`.
+    """
+    try:
+        size = int.from_bytes(payload[4:8], "big")
+        if payload[:4] != _MAGIC or size > min(_LONGEST_HEADER, len(payload) - 8):
+            raise ValueError
+        header = json.loads(payload[8 : 8 + size])
+        position, arrays = 8 + size, {}
+        for name, dtype_name, shape in header["arrays"]:
+            dtype = np.dtype(str(dtype_name))
+            count = 1
+            for length in shape:
+                if not isinstance(length, int) or length < 0:
+                    raise ValueError
+                count *= length
+            end = position + count * dtype.itemsize
+            if dtype.kind not in _PLAIN_DTYPES or end > len(payload) or str(name) in arrays:
+                raise ValueError
+            flat = np.frombuffer(payload, dtype, count, position)
+            arrays[str(name)] = flat.reshape(tuple(shape)).copy()
+            position = end
+        metrics = {str(name): value for name, value in header["metrics"]}
+        array_name, metric_name = header["names"]
+        if position != len(payload) or not all(_is_metric(v) for v in metrics.values()):
+            raise ValueError
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError):
+        raise WireError("a plaintext payload is malformed; it was refused whole") from None
+    return arrays, metrics, (str(array_name), str(metric_name))
+
+
+def _is_metric(value: object) -> bool:
+    number = (int, float)
+    if isinstance(value, list):
+        return all(isinstance(v, number) and not isinstance(v, bool) for v in value)
+    return isinstance(value, number) and not isinstance(value, bool)
+
+
+def merge_plain(payload_hashes: list[bytes]) -> bytes:
+    """The plaintext baseline's "sum": the list of its inputs, by ascending member."""
+    return b"".join(payload_hashes)

@@ -1,0 +1,63 @@
+"""The counts that keep a swarm safe: faults tolerated, threshold, quorum, smallest sum."""
+
+from __future__ import annotations
+
+from .._exceptions import ConfigurationError
+from .types import Policy
+
+SMALLEST_ENCRYPTED_SWARM = 3
+"""With two members, each learns the other's update from the sum; no encryption can help."""
+
+
+def tolerated_faults(members: int) -> int:
+    """Byzantine members f that `members` of them tolerate: f = floor((n - 1) / 3)."""
+    return (members - 1) // 3
+
+
+def smallest_threshold(members: int) -> int:
+    """Smallest t with 2t > n + f, so that no two sets of a round can both be opened.
+
+    Two sets of t openers share at least 2t - n > f holders, hence an honest one, and an honest
+    holder releases its shares for one set only.
+    """
+    return (members + tolerated_faults(members)) // 2 + 1
+
+
+def committee_quorum(committee: int) -> int:
+    """Signatures that certify: c - floor((c - 1) / 3). Any two quorums share an honest member."""
+    return committee - tolerated_faults(committee)
+
+
+def check_protects(policy: Policy, members: int) -> None:
+    """Refuse a policy under which encryption would not protect a member's update.
+
+    Parameters
+    ----------
+    policy : Policy
+        The rules as the ledger holds them.
+    members : int
+        Number of members n.
+
+    Raises
+    ------
+    ConfigurationError
+        If n < 3, if 2t <= n + f, if t > n, or if a sum may hold fewer than two updates besides
+        the smallest coalition's own.
+    """
+    if members < SMALLEST_ENCRYPTED_SWARM:
+        raise ConfigurationError(
+            f"encryption needs at least {SMALLEST_ENCRYPTED_SWARM} members, got {members}; with "
+            "fewer, the sum itself gives a member's update away. Add members, or try the swarm "
+            'without protection with SwarmStrategy(encryption="none")'
+        )
+    faults = tolerated_faults(members)
+    if not members >= policy.threshold > (members + faults) / 2:
+        raise ConfigurationError(
+            f"threshold must satisfy n >= t and 2t > n + f, got t={policy.threshold} for "
+            f"n={members}, f={faults}; use t={smallest_threshold(members)} or more"
+        )
+    if not members >= policy.min_included >= SMALLEST_ENCRYPTED_SWARM:
+        raise ConfigurationError(
+            f"min_included must be between {SMALLEST_ENCRYPTED_SWARM} and the {members} members, "
+            f"got {policy.min_included}; a sum over fewer hides nothing from its own members"
+        )

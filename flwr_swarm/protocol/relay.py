@@ -1,0 +1,216 @@
+"""The relay's side of a round: who gets what next, and what the replies add up to. Holds no key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import encryption
+from .._exceptions import OpeningRejected, WireError
+from ..encryption import ThresholdScheme
+from .member import certificate_digest, last_certified, round_context
+from .messages import (
+    MergeReply,
+    MergeRequest,
+    OpenReply,
+    OpenRequest,
+    Place,
+    SealReply,
+    Signatures,
+)
+from .payload import aggregate_hash, payload_hash
+from .quorum import committee_quorum
+from .terms import Terms
+from .types import Certificate, LedgerView, Round
+
+Recover = Callable[[int, str, Certificate, bytes], str]
+"""(chain id, contract, certificate, signature) -> account that signed."""
+
+_MOST_SUBSETS = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merged:
+    """What trip 2 came to: a certificate with its quorum, and the sum it names."""
+
+    certificate: Certificate
+    signatures: Signatures
+    merged: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What trip 3 came to.
+
+    Parameters
+    ----------
+    lanes : ndarray of uint64, shape (lanes,)
+        Lane sums over the included members.
+    openings : mapping of int to bytes
+        The t openings that agree; they prove the next model to the committee.
+    """
+
+    lanes: NDArray[np.uint64] = field(repr=False)
+    openings: Mapping[int, bytes] = field(repr=False)
+
+
+def accepted_seals(
+    view: LedgerView, replies: Iterable[SealReply], terms: Terms
+) -> dict[int, SealReply]:
+    """Replies whose payload is the sealed one, by member. Others are as if they never came."""
+    accepted: dict[int, SealReply] = {}
+    for reply in replies:
+        seal = view.current.seal_of(reply.member)
+        if seal is None or reply.round != view.current.number:
+            continue
+        try:
+            digest = payload_hash(terms.encryption, reply.layout, reply.payload)
+        except WireError:
+            continue
+        if digest == seal.payload_hash:
+            accepted[reply.member] = reply
+    return accepted
+
+
+def with_witnesses(chosen: Sequence[int], view: LedgerView) -> list[int]:
+    """The sampled members, with enough of the last committee among them to close the round."""
+    certified = last_certified(view)
+    if certified is None:
+        return list(chosen)
+    committee = certified.committee
+    needed = min(view.policy.witnesses, len(committee))
+    spare = [member for member in committee if member not in chosen]
+    others = [member for member in chosen if member not in committee]
+    lacking = max(0, needed - (len(committee) - len(spare)))
+    replaced = dict(zip(others[:lacking], spare, strict=False))
+    return [replaced.get(member, member) for member in chosen]
+
+
+def officers(current: Round) -> tuple[int, ...]:
+    """Leader of the current view and committee, ascending."""
+    leader = () if current.leader is None else (current.leader,)
+    return tuple(sorted({*leader, *current.committee}))
+
+
+def plan_merge(
+    place: Place, view: LedgerView, seals: Mapping[int, SealReply]
+) -> dict[int, MergeRequest]:
+    """Trip 2: the same request to every officer."""
+    request = MergeRequest(
+        place=place,
+        round=view.current.number,
+        view=view.current.view,
+        updates={member: (reply.layout, reply.payload) for member, reply in seals.items()},
+    )
+    return dict.fromkeys(officers(view.current), request)
+
+
+def tally(
+    view: LedgerView, replies: Iterable[MergeReply], terms: Terms, recover: Recover
+) -> Merged | None:
+    """The leader's certificate if a quorum of the committee signed the same one, else None.
+
+    Signatures that do not recover to their member's account are dropped here, so that one bad
+    signature cannot make the contract refuse a good quorum.
+    """
+    current = view.current
+    accounts = {member.index: member.account for member in view.members}
+    signed: dict[bytes, dict[int, bytes]] = {}
+    proposal: MergeReply | None = None
+    for reply in replies:
+        certificate = reply.certificate
+        if (certificate.round, certificate.view) != (current.number, current.view):
+            continue
+        try:
+            signer = recover(view.chain_id, view.contract, certificate, reply.signature)
+        except ValueError:
+            continue
+        if signer != accounts.get(reply.member):
+            continue
+        signed.setdefault(certificate_digest(certificate), {})[reply.member] = reply.signature
+        if reply.member == current.leader:
+            proposal = reply
+    if proposal is None:
+        return None
+    votes = signed[certificate_digest(proposal.certificate)]
+    quorum = committee_quorum(len(current.committee))
+    if len(votes.keys() & set(current.committee)) < quorum:
+        return None
+    try:
+        honest = aggregate_hash(terms.encryption, proposal.merged)
+    except WireError:
+        return None
+    if honest != proposal.certificate.aggregate_hash:
+        return None
+    return Merged(
+        certificate=proposal.certificate,
+        signatures=tuple(sorted(votes.items())),
+        merged=proposal.merged,
+    )
+
+
+def plan_open(
+    place: Place, view: LedgerView, merged: Merged, seals: Mapping[int, SealReply]
+) -> dict[int, OpenRequest]:
+    """Trip 3: to every holder the certificate, and the shares that are addressed to it."""
+    hashes = {
+        sender: tuple(encryption.envelope_hash(e) for e in seals[sender].envelopes)
+        for sender in merged.certificate.included
+    }
+    requests = {}
+    for holder in range(len(view.members)):
+        envelopes = {
+            sender: seals[sender].envelopes[holder]
+            for sender in merged.certificate.included
+            if holder < len(seals[sender].envelopes)
+        }
+        requests[holder] = OpenRequest(
+            place=place,
+            certificate=merged.certificate,
+            signatures=merged.signatures,
+            envelopes=envelopes,
+            envelope_hashes=hashes,
+        )
+    return requests
+
+
+def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> Opened:
+    """Open the sum with t openings that agree.
+
+    A faulty holder can spoil a subset, not the round: others are tried, up to a bound.
+
+    Raises
+    ------
+    OpeningRejected
+        If fewer than t openings came, or no t of them open the sum.
+    """
+    openings = {reply.member: reply.opening for reply in replies}
+    threshold = view.policy.threshold
+    if len(openings) < threshold:
+        raise OpeningRejected(
+            f"{len(openings)} of {len(view.members)} holders returned their opening, "
+            f"{threshold} are needed; the round's sum stays sealed for ever"
+        )
+    context = round_context(view, view.current.number, view.current.parent)
+    subsets = combinations(sorted(openings), threshold)
+    for subset in islice(subsets, _MOST_SUBSETS):
+        chosen = {holder: openings[holder] for holder in subset}
+        try:
+            lanes = ThresholdScheme().open(
+                merged.merged,
+                chosen,
+                context=context,
+                threshold=threshold,
+                included=len(merged.certificate.included),
+            )
+        except (OpeningRejected, WireError):
+            continue
+        return Opened(lanes=lanes, openings=chosen)
+    raise OpeningRejected(
+        f"no {threshold} of the {len(openings)} openings open the sum; a dealer sent inconsistent "
+        "shares, or too many holders answered falsely. The round leaves the model as it was"
+    )

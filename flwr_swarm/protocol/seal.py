@@ -1,0 +1,138 @@
+"""Trip 1: check the model, train on it elsewhere, seal what was learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .. import encryption
+from .._exceptions import ModelRefused, StaleRound
+from ..encryption import ThresholdScheme
+from .hashing import Arrays, model_hash
+from .ledger import SealCall
+from .lineage import held_sum, recomputed
+from .member import Random, SwarmMember, last_certified, round_context
+from .memory import Memory, Parent
+from .messages import SealReply, SealRequest
+from .payload import Layout, encode_layout, payload_hash
+from .terms import Terms
+from .types import LedgerView, Phase
+
+
+@dataclass(frozen=True)
+class Task:
+    """Leave to train: the checked model, and what the seal will need."""
+
+    parent: Parent
+    verified: bool
+    terms: Terms
+
+
+@dataclass(frozen=True)
+class Sealing:
+    """Everything that follows from one sealed update."""
+
+    memory: Memory = field(repr=False)
+    call: SealCall
+    reply: SealReply = field(repr=False)
+
+
+def begin_seal(
+    site: SwarmMember, request: SealRequest, view: LedgerView, model: Arrays, state: Arrays
+) -> Task:
+    """Check the round and the model before anything is trained.
+
+    Raises
+    ------
+    StaleRound
+        If the ledger is not sealing, or about to seal, `request.round`.
+    ModelRefused
+        If the model is not the one that the swarm certified.
+    """
+    _, terms, me = site.accept(request.place, view)
+    current = view.current
+    if current.phase in (Phase.IDLE, Phase.CERTIFIED, Phase.VOID):
+        opens = current.number + 1
+    else:
+        opens = current.number
+    if request.round != opens or current.phase is Phase.MERGING:
+        raise StaleRound(
+            f"asked to seal in round {request.round}, but the ledger is in round "
+            f"{current.number} ({current.phase.name.lower()}); wait for the next train message"
+        )
+    if request.round == current.number and current.seal_of(me.index) is not None:
+        raise StaleRound(
+            f"this site already sealed in round {request.round}; a one-time key is never used "
+            "twice, so it waits for the next round"
+        )
+    parent = Parent(round=request.round, hash=model_hash(model, state), model=model, state=state)
+    if request.round == current.number and current.parent != parent.hash:
+        raise ModelRefused(
+            f"round {current.number} trains on model {current.parent.hex()[:16]}…, but this "
+            f"site was offered {parent.hash.hex()[:16]}…; somebody altered it on its way"
+        )
+    return Task(parent, recomputed(site, parent.hash, request.proof, view, terms), terms)
+
+
+def finish_seal(
+    site: SwarmMember,
+    task: Task,
+    request: SealRequest,
+    view: LedgerView,
+    *,
+    layout: Layout,
+    content: Any,
+    epsilon: int,
+    random: Random,
+) -> Sealing:
+    """Encrypt and seal what training produced.
+
+    Parameters
+    ----------
+    task : Task
+        From `begin_seal`.
+    layout : Layout
+        Of the metrics.
+    content : ndarray of uint32, shape (lanes,), or bytes
+        Encoded lanes under threshold encryption; the plaintext payload under none.
+    epsilon : int
+        Cumulative micro-epsilon after this round's training.
+    random : callable
+        Number of bytes to secure random bytes.
+    """
+    memory, terms, me = site.accept(request.place, view)
+    place = request.place
+    envelopes: tuple[bytes, ...] = ()
+    if terms.encryption == "threshold":
+        sealed = ThresholdScheme().seal(
+            content,
+            context=round_context(view, request.round, task.parent.hash),
+            sender=me.index,
+            holders=[member.encryption_key for member in view.members],
+            threshold=view.policy.threshold,
+            random=random,
+        )
+        payload, envelopes = sealed.payload, sealed.envelopes
+    else:
+        payload = content
+    encoded = encode_layout(layout)
+    index = me.reveals
+    call = SealCall(
+        round=request.round,
+        parent=task.parent.hash,
+        payload_hash=payload_hash(terms.encryption, encoded, payload),
+        shares_hash=encryption.shares_hash([encryption.envelope_hash(e) for e in envelopes]),
+        reveal=site.identity.secret(place.chain_id, place.contract, index),
+        commitment=site.identity.commitment(place.chain_id, place.contract, index + 1),
+        epsilon=epsilon,
+        verified=task.verified,
+    )
+    reply = SealReply(
+        round=request.round,
+        member=me.index,
+        layout=encoded,
+        payload=payload,
+        envelopes=envelopes,
+    )
+    held = held_sum(site, last_certified(view))
+    return Sealing(replace(memory, parent=task.parent, held=held, pending=None), call, reply)

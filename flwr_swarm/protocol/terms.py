@@ -1,0 +1,95 @@
+"""The terms: every number that all members must share, pinned on chain by its hash."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal, cast
+
+from .._exceptions import ConfigurationError, WireError
+from ..encryption import Codec
+from .hashing import terms_hash
+
+PROTOCOL_VERSION: Final = 1
+Encryption = Literal["threshold", "none"]
+ENCRYPTIONS: Final = ("threshold", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a swarm agreed on when it was founded.
+
+    A relay cannot change one of these later: members compare their hash with the contract's.
+
+    Parameters
+    ----------
+    encryption : {"threshold", "none"}
+    members : int
+        Most members that one sum can hold.
+    clip : float
+        L2 bound of an update; a longer one is scaled down to it.
+    max_weight : float
+        Public bound of a member's number of training examples.
+    weight_key : str
+        Metric that holds the number of training examples.
+    strategy : str
+        Name of the Flower strategy whose step the committee replays.
+    parameters : mapping of str to float
+        Its hyperparameters.
+    """
+
+    encryption: Encryption
+    members: int
+    clip: float = 10.0
+    max_weight: float = 65536.0
+    weight_key: str = "num-examples"
+    strategy: str = "FedAvg"
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.encryption not in ENCRYPTIONS:
+            raise ConfigurationError(
+                f"encryption must be one of {', '.join(ENCRYPTIONS)}, got {self.encryption!r}"
+            )
+        self.codec()  # refuses a bad clip, weight or capacity before anything starts
+
+    def codec(self) -> Codec:
+        """How an update becomes the integers that are added."""
+        return Codec(clip=self.clip, max_weight=self.max_weight, members=self.members)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: the terms, and the codec's public numbers beside them."""
+        plain = {**asdict(self), "parameters": dict(self.parameters)}
+        return {"protocol": PROTOCOL_VERSION, "codec": self.codec().to_terms(), **plain}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Terms:
+        """Terms that a stranger sent. Anything unknown, missing or inconsistent is refused."""
+        if data.get("protocol") != PROTOCOL_VERSION:
+            raise WireError(
+                f"this swarm speaks protocol {data.get('protocol')!r}, this site speaks "
+                f"{PROTOCOL_VERSION}; install the same flwr-swarm version at every site"
+            )
+        try:
+            parameters = data["parameters"]
+            terms = cls(
+                encryption=cast(Encryption, str(data["encryption"])),
+                members=int(data["members"]),
+                clip=float(data["clip"]),
+                max_weight=float(data["max_weight"]),
+                weight_key=str(data["weight_key"]),
+                strategy=str(data["strategy"]),
+                parameters={str(name): float(parameters[name]) for name in parameters},
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise WireError(f"the swarm's terms are malformed: {type(error).__name__}") from None
+        if not all(math.isfinite(value) for value in terms.parameters.values()):
+            raise WireError("the swarm's terms hold a strategy parameter that is not finite")
+        if terms.to_json() != dict(data):
+            raise WireError("the swarm's terms hold fields that this version does not know")
+        return terms
+
+    def hash(self) -> bytes:
+        """32 bytes, as the contract pins them."""
+        return terms_hash(self.to_json())

@@ -1,0 +1,186 @@
+"""What a run leaves behind for anyone to check: rounds, sums, openings, chain history, models.
+
+Nothing in it is secret to a member: sums and their openings lead to the global models that every
+member trained on. To an outsider they are as sensitive as those models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from flwr.app import MetricRecord
+
+from ..chain import history
+from ..flower.driver import Outcome
+from ..flower.founding import Swarm
+from ..protocol.hashing import Arrays, canonical_json
+from ..protocol.types import EPSILON_UNIT, LedgerView
+
+DIRECTORY_VARIABLE: Final = "FLWR_SWARM_DIR"
+ROUNDS: Final = "rounds.jsonl"
+SWARM: Final = "swarm.json"
+CHAIN: Final = "chain.json"
+MANIFEST: Final = "manifest.json"
+INITIAL: Final = "initial.npz"
+FINAL: Final = "final.npz"
+
+
+def default_directory(run_id: int) -> Path:
+    """`$FLWR_SWARM_DIR`, or else swarm-runs/<run id> in the working directory."""
+    named = os.environ.get(DIRECTORY_VARIABLE)
+    return Path(named) if named else Path("swarm-runs") / str(run_id)
+
+
+class EvidenceWriter:
+    """Writes a run's evidence as it happens; complete only after `finish`.
+
+    Parameters
+    ----------
+    directory : Path
+        Created if absent. Files of an earlier run in it are overwritten.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._started = False
+
+    def start(self, swarm: Swarm, model: Arrays, state: Arrays) -> None:
+        """Keep the terms and the initial model. Later calls do nothing."""
+        if self._started:
+            return
+        self._started = True
+        self._directory.mkdir(parents=True, exist_ok=True)
+        for stale in (ROUNDS, CHAIN, MANIFEST, FINAL):
+            (self._directory / stale).unlink(missing_ok=True)
+        self._write_json(
+            SWARM,
+            {
+                "chain_id": swarm.place.chain_id,
+                "contract": swarm.place.contract,
+                "terms": dict(swarm.place.terms),
+                "labels": {str(index): label for index, label in swarm.labels.items()},
+            },
+        )
+        save_arrays(self._directory / INITIAL, model, state)
+
+    def record(
+        self,
+        outcome: Outcome,
+        swarm: Swarm,
+        metrics: MetricRecord | None,
+        seconds: Mapping[str, float],
+    ) -> None:
+        """Append a certified round, with its sum and the openings that open it."""
+        current, certificate = outcome.round, outcome.merged.certificate
+        if outcome.opened is not None:
+            folder = self._directory / "rounds" / f"{current.number:04d}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "sum.bin").write_bytes(outcome.merged.merged)
+            (folder / "layout.json").write_bytes(outcome.seals[certificate.included[0]].layout)
+            for holder, opening in outcome.opened.openings.items():
+                (folder / f"opening-{holder:03d}.bin").write_bytes(opening)
+        signers = [member for member, _ in outcome.merged.signatures]
+        self._append(
+            {
+                **_common(outcome.view, swarm, seconds),
+                "status": "certified" if outcome.opened or not _encrypted(swarm) else "unopened",
+                "included": list(certificate.included),
+                "aggregate_hash": certificate.aggregate_hash.hex(),
+                "certificate": {"view": certificate.view, "signers": signers},
+                "loss": _loss(metrics),
+            }
+        )
+
+    def record_void(
+        self, number: int, view: LedgerView, swarm: Swarm, why: str, seconds: Mapping[str, float]
+    ) -> None:
+        """Append a round without a model."""
+        common = _common(view, swarm, seconds)
+        if view.current.number != number:  # nobody sealed: the ledger never saw the round
+            common |= {"leader": None, "succession": [], "committee": [], "parent_hash": None}
+        void: dict[str, Any] = {
+            "included": [],
+            "aggregate_hash": None,
+            "certificate": None,
+            "loss": None,
+        }
+        self._append({**common, "round": number, "status": "void", "reason": why, **void})
+
+    def finish(self, swarm: Swarm, model: Arrays, state: Arrays) -> None:
+        """Add the final model and the chain's history, and list every file by its SHA-256."""
+        if not self._started:
+            return
+        save_arrays(self._directory / FINAL, model, state)
+        self._write_json(CHAIN, history.export(swarm.place.chain_url, swarm.place.contract))
+        files = sorted(p for p in self._directory.rglob("*") if p.is_file())
+        listed = {
+            path.relative_to(self._directory).as_posix(): file_hash(path)
+            for path in files
+            if path.name != MANIFEST
+        }
+        self._write_json(MANIFEST, {"sha256": listed})
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        with (self._directory / ROUNDS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, sort_keys=True) + "\n")
+
+    def _write_json(self, name: str, value: Any) -> None:
+        (self._directory / name).write_bytes(canonical_json(value))
+
+
+def save_arrays(path: Path, model: Arrays, state: Arrays) -> None:
+    """A model and its server state as one .npz file (no pickle)."""
+    named = {f"model/{name}": array for name, array in model.items()}
+    named |= {f"state/{name}": array for name, array in state.items()}
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **named)
+
+
+def load_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The model and server state that `save_arrays` kept."""
+    model: dict[str, Any] = {}
+    state: dict[str, Any] = {}
+    with np.load(path, allow_pickle=False) as file:
+        for name in file.files:
+            kind, _, key = name.partition("/")
+            (model if kind == "model" else state)[key] = file[name]
+    return model, state
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _encrypted(swarm: Swarm) -> bool:
+    return swarm.terms.encryption == "threshold"
+
+
+def _common(view: LedgerView, swarm: Swarm, seconds: Mapping[str, float]) -> dict[str, Any]:
+    current = view.current
+    return {
+        "round": current.number,
+        "leader": current.leader,
+        "succession": list(current.succession),
+        "committee": list(current.committee),
+        "sealed": [seal.member for seal in current.seals],
+        "abstained": list(current.abstained),
+        "parent_hash": current.parent.hex(),
+        "epsilon": {str(m.index): m.epsilon / EPSILON_UNIT for m in view.members},
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
+
+
+def _loss(metrics: MetricRecord | None) -> float | None:
+    """The aggregated training loss, if the app reports one."""
+    for name, value in (metrics or {}).items():
+        if "loss" in name and isinstance(value, float | int):
+            return float(value)
+    return None
