@@ -73,9 +73,10 @@ class EmbeddedChain:
     # --- for tests and for whoever runs the chain --------------------------------------------
 
     def advance_clock(self, seconds: int) -> None:
-        """Let `seconds` pass on this chain."""
+        """Let `seconds` pass on this chain since its newest block or its clock's time."""
         with self._lock:
-            self._offset += seconds
+            ahead = self._newest_time() - int(self._clock())
+            self._offset = max(self._offset, ahead) + seconds
 
     def fund(self, address: str, wei: int = FUNDS) -> None:
         """Give `address` money that it does not need here, but may want to show."""
@@ -132,12 +133,14 @@ class EmbeddedChain:
     def _height(self) -> int:
         return int(self._engine.chain.header.block_number) - 1
 
+    def _newest_time(self) -> int:
+        chain = self._engine.chain
+        return int(chain.get_canonical_block_header_by_number(self._height()).timestamp)
+
     def _tick(self) -> None:
         """Give the pending block its timestamp, so that calls see what a block would."""
-        chain = self._engine.chain
-        parent = chain.get_canonical_block_header_by_number(self._height())
         now = int(self._clock()) + self._offset
-        chain.set_header_timestamp(max(parent.timestamp + 1, now))
+        self._engine.chain.set_header_timestamp(max(self._newest_time() + 1, now))
 
     def _nonce(self, address: str, _block: str = "latest") -> int:
         return int(self._engine.get_nonce(jsonrpc.address(address)))
