@@ -1,0 +1,214 @@
+"""From attacked models to results: every attack on every target of a view, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from flwr_swarm._exceptions import ConfigurationError
+
+from .confidence import confidence
+from .membership import Variance, lira_offline, lira_online, loss_threshold
+from .metrics import separation
+from .views import View
+
+Predict = nn.Module | Callable[[torch.Tensor], torch.Tensor]
+
+LOSS_THRESHOLD = "loss threshold"
+LIRA_ONLINE = "LiRA online"
+LIRA_OFFLINE = "LiRA offline"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shadows:
+    """What the attacker's own models say about the attacked examples.
+
+    Parameters
+    ----------
+    confidence : float array, shape (K, n)
+        From `confidences`.
+    masks : bool array, shape (K, n)
+        Which shadow trained on which example.
+    """
+
+    confidence: NDArray[np.float64]
+    masks: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Target:
+    """One attacked model and the examples it is attacked on.
+
+    Parameters
+    ----------
+    confidence : float array, shape (n,)
+        The model's logit-scaled confidences; from `target_of`.
+    member : bool array, shape (n,)
+        The truth: which examples trained it.
+    examples : int array, shape (n,)
+        Who they are, so that intervals are clustered when they appear in several targets.
+    shadows : Shadows, optional
+        LiRA needs them; the loss threshold does not.
+    """
+
+    confidence: NDArray[np.float64]
+    member: NDArray[np.bool_]
+    examples: NDArray[np.int64]
+    shadows: Shadows | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackResult:
+    """One attack from one view; rates are in [0, 1], intervals 95 %, clustered by example.
+
+    AUC .5 is chance. `members` and `non_members` count attacked (example, target) pairs.
+    """
+
+    view: View
+    attack: str
+    auc: float
+    auc_low: float
+    auc_high: float
+    tpr_at_1pct_fpr: float
+    tpr_low: float
+    tpr_high: float
+    members: int
+    non_members: int
+    targets: int
+    shadows: int
+
+    def to_json(self) -> dict[str, str | float | int]:
+        """Field names to plain values; `view` by its name in reports."""
+        return {**asdict(self), "view": self.view.value}
+
+
+def target_of(
+    predict: Predict,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    member: NDArray[np.bool_],
+    *,
+    examples: NDArray[np.int64] | None = None,
+    shadows: Shadows | None = None,
+) -> Target:
+    """Query a model once on all examples.
+
+    Parameters
+    ----------
+    predict : torch.nn.Module or callable
+        From inputs to logits; a module is put into evaluation mode for the query.
+    x, y : tensors
+        Examples and labels, as in `confidence`.
+    member, examples, shadows
+        As in `Target`; examples default to 0, ..., n - 1.
+
+    Raises
+    ------
+    ConfigurationError
+        If the numbers of examples differ.
+    """
+    if not len(x) == len(y) == len(member):
+        raise ConfigurationError(
+            f"{len(x)} examples, {len(y)} labels and {len(member)} memberships; give one of each"
+        )
+    training = isinstance(predict, nn.Module) and predict.training
+    if isinstance(predict, nn.Module):
+        predict.eval()
+    try:
+        with torch.no_grad():
+            found = confidence(predict(x), y).numpy()
+    finally:
+        if isinstance(predict, nn.Module):
+            predict.train(training)
+    return Target(
+        confidence=found,
+        member=np.asarray(member, np.bool_),
+        examples=np.arange(len(x)) if examples is None else np.asarray(examples),
+        shadows=shadows,
+    )
+
+
+def attack(
+    view: View,
+    targets: Sequence[Target],
+    *,
+    variance: Variance = "auto",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> list[AttackResult]:
+    """Run every attack that the targets allow and pool the scores of all targets.
+
+    Parameters
+    ----------
+    view : View
+        From where the attacker looks; it decides nothing here, it names the claim.
+    targets : sequence of Target
+        At least one; LiRA runs if all of them have shadows.
+    variance : {"auto", "each", "global"}
+        See `lira_online`.
+    resamples, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    list of AttackResult
+        Loss threshold, then LiRA online and offline.
+    """
+    if not targets:
+        raise ConfigurationError("no target to attack; give at least one")
+    scores = {LOSS_THRESHOLD: [loss_threshold(t.confidence) for t in targets]}
+    with_shadows = [(t, t.shadows) for t in targets if t.shadows is not None]
+    if len(with_shadows) == len(targets):
+        for name, score in ((LIRA_ONLINE, lira_online), (LIRA_OFFLINE, lira_offline)):
+            scores[name] = [
+                score(t.confidence, s.confidence, s.masks, variance=variance)
+                for t, s in with_shadows
+            ]
+    member = np.concatenate([t.member for t in targets])
+    examples = np.concatenate([t.examples for t in targets])
+    results = []
+    for name, parts in scores.items():
+        found = separation(
+            np.concatenate(parts), member, examples=examples, resamples=resamples, seed=seed
+        )
+        results.append(
+            AttackResult(
+                view=view,
+                attack=name,
+                auc=found.auc.value,
+                auc_low=found.auc.low,
+                auc_high=found.auc.high,
+                tpr_at_1pct_fpr=found.tpr.value,
+                tpr_low=found.tpr.low,
+                tpr_high=found.tpr.high,
+                members=int(member.sum()),
+                non_members=int((~member).sum()),
+                targets=len(targets),
+                shadows=0
+                if name == LOSS_THRESHOLD
+                else min(len(s.confidence) for _, s in with_shadows),
+            )
+        )
+    return results
+
+
+def attack_model(
+    view: View,
+    predict: Predict,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    member: NDArray[np.bool_],
+    *,
+    shadows: Shadows | None = None,
+    variance: Variance = "auto",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> list[AttackResult]:
+    """`attack` on a single model; arguments as in `target_of` and `attack`."""
+    target = target_of(predict, x, y, member, shadows=shadows)
+    return attack(view, [target], variance=variance, resamples=resamples, seed=seed)
