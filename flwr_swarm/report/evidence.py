@@ -118,13 +118,7 @@ class EvidenceWriter:
             return
         save_arrays(self._directory / FINAL, model, state)
         self._write_json(CHAIN, history.export(swarm.place.chain_url, swarm.place.contract))
-        files = sorted(p for p in self._directory.rglob("*") if p.is_file())
-        listed = {
-            path.relative_to(self._directory).as_posix(): file_hash(path)
-            for path in files
-            if path.name != MANIFEST
-        }
-        self._write_json(MANIFEST, {"sha256": listed})
+        write_manifest(self._directory)
 
     def _append(self, line: Mapping[str, Any]) -> None:
         with (self._directory / ROUNDS).open("a", encoding="utf-8") as file:
@@ -132,6 +126,14 @@ class EvidenceWriter:
 
     def _write_json(self, name: str, value: Any) -> None:
         (self._directory / name).write_bytes(canonical_json(value))
+
+
+def write_manifest(directory: Path) -> None:
+    """List every file below `directory` by its SHA-256, so that a change shows."""
+    manifest = directory / MANIFEST
+    files = sorted(p for p in directory.rglob("*") if p.is_file() and p != manifest)
+    listed = {path.relative_to(directory).as_posix(): file_hash(path) for path in files}
+    manifest.write_bytes(canonical_json({"sha256": listed}))
 
 
 def save_arrays(path: Path, model: Arrays, state: Arrays) -> None:

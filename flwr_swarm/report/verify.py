@@ -1,0 +1,257 @@
+"""Check a run's evidence offline: files, chain, draws, certificates, sums, and every model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from .._exceptions import EvidenceError, SwarmError
+from ..chain.replay import Replay, replay
+from ..chain.state import Record
+from ..encryption import ThresholdScheme
+from ..flower.replay import replay as step
+from ..protocol.hashing import Arrays, canonical_json, model_hash
+from ..protocol.member import round_context
+from ..protocol.memory import Parent
+from ..protocol.payload import aggregate_hash, decode_layout
+from ..protocol.terms import Terms
+from ..protocol.types import EPSILON_UNIT, Phase
+from .evidence import (
+    CHAIN,
+    FINAL,
+    INITIAL,
+    MANIFEST,
+    ROUNDS,
+    SWARM,
+    file_hash,
+    load_arrays,
+    write_manifest,
+)
+
+__all__ = ["Verified", "verify", "write_manifest"]
+
+RUN: Final = "run"
+RESULT: Final = "result.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What the evidence proves.
+
+    Parameters
+    ----------
+    members : int
+    rounds, certified : int
+        Rounds that the ledger saw, and those with a certificate.
+    leaders : tuple of int
+        Leader of each certified round.
+    models : int
+        Models that were recomputed from opened sums; 0 without encryption.
+    epsilon : float
+        Highest cumulative epsilon of any member.
+    final_hash : str
+        Hash of the final model.
+    contract : str
+    """
+
+    members: int
+    rounds: int
+    certified: int
+    leaders: tuple[int, ...]
+    models: int
+    epsilon: float
+    final_hash: str
+    contract: str
+
+
+def verify(run_dir: str | Path) -> Verified:
+    """Check the evidence in `run_dir`, or in its folder ``run`` if it is a demo's output.
+
+    Senders, draws and certificates are recomputed from the members' signed transactions; sums are
+    opened again and every global model is recomputed from the one before. Not checked, because
+    nothing signs them: durations, losses, block times, and the meaning of a report's figures.
+
+    Raises
+    ------
+    EvidenceError
+        With what is wrong, if anything was changed, is missing, or does not follow.
+    """
+    directory = Path(run_dir)
+    if (directory / RUN / MANIFEST).is_file():
+        if (directory / MANIFEST).is_file():
+            check_files(directory)
+        run = directory / RUN
+        _same_rounds(directory / RESULT, run / ROUNDS)
+    else:
+        run = directory
+    check_files(run)
+    try:
+        return _verify_run(run)
+    except EvidenceError:
+        raise
+    except (SwarmError, OSError, ValueError, KeyError, TypeError) as error:
+        raise EvidenceError(f"the evidence does not hold together: {error}") from error
+
+
+def check_files(directory: Path) -> None:
+    """Every file that the manifest lists, unchanged, and no other.
+
+    Raises
+    ------
+    EvidenceError
+        Naming the first file that differs.
+    """
+    manifest = directory / MANIFEST
+    if not manifest.is_file():
+        raise EvidenceError(
+            f"{directory} holds no {MANIFEST}; name the directory of a finished run "
+            "(for the demo: swarm-demo)"
+        )
+    listed: dict[str, str] = _canonical(manifest)["sha256"]
+    found = {
+        path.relative_to(directory).as_posix(): path
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path != manifest
+    }
+    for name in sorted(set(listed) - set(found)):
+        raise EvidenceError(f"{name} is missing from {directory}")
+    for name in sorted(set(found) - set(listed)):
+        raise EvidenceError(f"{name} in {directory} is not part of the evidence")
+    for name, path in found.items():
+        if file_hash(path) != listed[name]:
+            raise EvidenceError(f"{name} was changed after the run: its SHA-256 differs")
+
+
+def _canonical(path: Path) -> Any:
+    data = path.read_bytes()
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise EvidenceError(f"{path.name} is not JSON: {error}") from None
+    if canonical_json(value) != data:
+        raise EvidenceError(f"{path.name} was changed after the run: it is not as it was written")
+    return value
+
+
+def _same_rounds(result: Path, rounds: Path) -> None:
+    if not result.is_file():
+        return
+    told = json.loads(result.read_bytes()).get("rounds")
+    if told != [json.loads(line) for line in rounds.read_text(encoding="utf-8").splitlines()]:
+        raise EvidenceError(f"the rounds in {result.name} are not those of the run's evidence")
+
+
+def _verify_run(run: Path) -> Verified:
+    swarm = _canonical(run / SWARM)
+    history = _canonical(run / CHAIN)
+    proven = replay(history)
+    terms = Terms.from_json(swarm["terms"])
+    if terms.hash() != proven.state.policy.terms:
+        raise EvidenceError("the terms are not those that the contract pins")
+    if (swarm["chain_id"], swarm["contract"]) != (history["chain_id"], history["contract"]):
+        raise EvidenceError("terms and chain history are of different swarms")
+    lines = [json.loads(line) for line in (run / ROUNDS).read_text(encoding="utf-8").splitlines()]
+    _check_lines(lines, proven)
+    models, final_hash = _check_models(run, proven, terms)
+    certified = [r for r in proven.rounds if r.round.certificate is not None]
+    return Verified(
+        members=len(proven.state.members),
+        rounds=len(proven.rounds),
+        certified=len(certified),
+        leaders=tuple(r.round.leader for r in certified if r.round.leader is not None),
+        models=models,
+        epsilon=max(m.epsilon for m in proven.state.members) / EPSILON_UNIT,
+        final_hash=final_hash,
+        contract=swarm["contract"],
+    )
+
+
+def _check_lines(lines: list[dict[str, Any]], proven: Replay) -> None:
+    """What the relay told of each round is what the members' transactions prove."""
+    told = {line["round"]: line for line in lines if line["parent_hash"] is not None}
+    known = {record.round.number: record for record in proven.rounds}
+    if set(told) != set(known):
+        raise EvidenceError(
+            f"{ROUNDS} tells of rounds {sorted(told)}, the chain of {sorted(known)}"
+        )
+    for number, line in told.items():
+        for name, value in _facts(known[number]).items():
+            if line.get(name) != value:
+                raise EvidenceError(
+                    f"round {number}: {ROUNDS} says {name} = {line.get(name)!r}, the chain proves "
+                    f"{value!r}"
+                )
+        epsilon = {str(seal.member): seal.epsilon for seal in known[number].round.seals}
+        for member, spent in epsilon.items():
+            if line["epsilon"].get(member) != spent / EPSILON_UNIT:
+                raise EvidenceError(f"round {number}: epsilon of member {member} is not as sealed")
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    current, certificate = record.round, record.round.certificate
+    facts: dict[str, Any] = {
+        "parent_hash": current.parent.hex(),
+        "leader": current.leader,
+        "succession": list(current.succession),
+        "committee": list(current.committee),
+        "sealed": [seal.member for seal in current.seals],
+        "abstained": list(current.abstained),
+    }
+    if certificate is None:
+        return facts | {"status": "void", "included": [], "certificate": None}
+    return facts | {
+        "included": list(certificate.included),
+        "aggregate_hash": certificate.aggregate_hash.hex(),
+        "certificate": {"view": certificate.view, "signers": list(record.signers)},
+    }
+
+
+def _check_models(run: Path, proven: Replay, terms: Terms) -> tuple[int, str]:
+    """Follow the model from the first to the last, one opened sum at a time."""
+    model, state = load_arrays(run / INITIAL)
+    final_model, final_state = load_arrays(run / FINAL)
+    recomputed = 0
+    if terms.encryption == "none":  # the baseline certifies the inputs of the merge only
+        return 0, model_hash(final_model, final_state).hex()
+    for record in proven.rounds:
+        current = record.round
+        if current.seals and current.parent != model_hash(model, state):
+            raise EvidenceError(
+                f"round {current.number} trained on model {current.parent.hex()[:16]}…, but the "
+                f"evidence leads to {model_hash(model, state).hex()[:16]}…"
+            )
+        folder = run / "rounds" / f"{current.number:04d}"
+        if current.phase is Phase.CERTIFIED and folder.is_dir():
+            model, state = _next_model(folder, record, proven, terms, model, state)
+            recomputed += 1
+    if model_hash(model, state) != model_hash(final_model, final_state):
+        raise EvidenceError(f"{FINAL} is not the model that the last opened round leads to")
+    return recomputed, model_hash(model, state).hex()
+
+
+def _next_model(
+    folder: Path, record: Record, proven: Replay, terms: Terms, model: Arrays, state: Arrays
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    current, certificate = record.round, record.round.certificate
+    if certificate is None:
+        raise EvidenceError(f"round {current.number} has a sum but no certificate")
+    merged = (folder / "sum.bin").read_bytes()
+    if aggregate_hash(terms.encryption, merged) != certificate.aggregate_hash:
+        raise EvidenceError(f"round {current.number}: the sum is not the certified one")
+    openings = {
+        int(path.stem.removeprefix("opening-")): path.read_bytes()
+        for path in sorted(folder.glob("opening-*.bin"))
+    }
+    lanes = ThresholdScheme().open(
+        merged,
+        openings,
+        context=round_context(proven.view, current.number, current.parent),
+        threshold=proven.state.policy.threshold,
+        included=len(certificate.included),
+    )
+    parent = Parent(round=current.number, hash=current.parent, model=model, state=state)
+    layout = decode_layout((folder / "layout.json").read_bytes())
+    stepped = step(terms, current.number, parent, layout, lanes, len(certificate.included))
+    return dict(stepped[0]), dict(stepped[1])
