@@ -71,12 +71,17 @@ class Swarm:
     """`n` members with derived secrets; `ledgers[i]` signs as member i."""
 
     def __init__(
-        self, chain: EmbeddedChain, n: int, *, endpoint: Any = None, founder: int = 999, **policy: Any
+        self,
+        chain: EmbeddedChain,
+        n: int,
+        *,
+        endpoint: Any = None,
+        **policy: Any,
     ) -> None:
         self.chain = chain
         self.endpoint = chain if endpoint is None else endpoint
         self.keys = [key_of(i) for i in range(n)]
-        deployer = Account.from_key(digest("founder", founder))
+        deployer = Account.from_key(digest("founder"))
         nonce = int(chain.request("eth_getTransactionCount", [deployer.address]), 16)
         self.contract = contract_address(deployer.address, nonce)
         self.policy = policy_of(n, **policy)
@@ -119,7 +124,9 @@ class Swarm:
     def view(self) -> LedgerView:
         return self.reader.view()
 
-    def seal_call(self, i: int, number: int, view: LedgerView | None = None, **changes: Any) -> SealCall:
+    def seal_call(
+        self, i: int, number: int, view: LedgerView | None = None, /, **changes: Any
+    ) -> SealCall:
         member = (view or self.view).members[i]
         usual = SealCall(
             round=number,
@@ -137,8 +144,9 @@ class Swarm:
         self.ledgers[i].submit(self.seal_call(i, number, **changes))
 
     def seal_all(self, number: int, *members: int, **changes: Any) -> LedgerView:
+        view = self.view
         for i in members or range(len(self.keys)):
-            self.seal(i, number, **changes)
+            self.ledgers[i].submit(self.seal_call(i, number, view, **changes))
         return self.view
 
     def abstain(self, i: int, number: int) -> None:
@@ -150,7 +158,7 @@ class Swarm:
     def advance(self, number: int, view: int, i: int = 0) -> None:
         self.ledgers[i].submit(AdvanceCall(round=number, view=view))
 
-    def certificate(self, view: LedgerView | None = None, **changes: Any) -> Certificate:
+    def certificate(self, view: LedgerView | None = None, /, **changes: Any) -> Certificate:
         current = (view or self.view).current
         usual = Certificate(
             round=current.number,
