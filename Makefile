@@ -1,0 +1,45 @@
+# Two commands for users: `make demo` and `make test`. The rest is for developers.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# One thread a process: two cores are shared by the relay, the chain and the sites.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test check contracts contracts-check clean
+
+demo: $(VENV)/.demo  ## install, then train four hospitals as a swarm (about 4 minutes)
+	$(BIN)/flwr-swarm demo $(ARGS)
+
+test: $(VENV)/.test  ## install what tests need, then run them
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## lint and type-check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev  ## compile the contracts into the artifact that ships in the wheel
+	$(BIN)/python contracts/build.py
+
+contracts-check: $(VENV)/.dev  ## compile the contracts and compare with the shipped artifact
+	$(BIN)/python contracts/build.py --check
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; name it: make PYTHON=python3.11"'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[demo]'
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[test]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info contracts/node_modules .hypothesis .mypy_cache .ruff_cache .pytest_cache
