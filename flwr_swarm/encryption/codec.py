@@ -69,7 +69,7 @@ class Codec:
     members : int
         Most members that can be in one sum, 1 to 256.
     metric_bound : float
-        Public bound of |metric|; max_weight * metric_bound is at most 2^46.
+        Public bound of |metric|; max_weight * metric_bound is at most 2^45.
 
     Raises
     ------
@@ -101,7 +101,7 @@ class Codec:
             )
         if not 0 < self.metric_bound <= PRODUCT_LIMIT / self.max_weight:
             raise ConfigurationError(
-                f"metric_bound must be > 0 and at most 2^46/max_weight = "
+                f"metric_bound must be > 0 and at most 2^45/max_weight = "
                 f"{PRODUCT_LIMIT / self.max_weight:g}, got {self.metric_bound}"
             )
 

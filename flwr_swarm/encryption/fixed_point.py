@@ -16,7 +16,7 @@ WEIGHT_FRACTION: Final = 16
 """Fractional bits of a weight."""
 WEIGHT_LIMIT: Final = 2.0**31
 """A weight's integer is below 2^48, three limbs."""
-PRODUCT_LIMIT: Final = 2.0**46
+PRODUCT_LIMIT: Final = 2.0**45
 """Bound of |weight * metric| that leaves 16 fractional bits or more."""
 METRIC_OFFSET: Final = 1 << 62
 """Added to each product, so that it is not negative."""
@@ -34,8 +34,11 @@ def from_limbs(sums: Iterable[int]) -> int:
 
 
 def metric_fraction(max_weight: float, metric_bound: float) -> int:
-    """Fractional bits f of a product, so that |weight * metric| * 2^f <= 2^62."""
-    return 62 - math.ceil(math.log2(max_weight * metric_bound))
+    """Fractional bits f of a product, so that |weight * metric| * 2^f stays below 2^62.
+
+    It is near 2^61 at most: the spare bit absorbs that logarithm and bounds are floats.
+    """
+    return 61 - math.ceil(math.log2(max_weight * metric_bound))
 
 
 def fixed_weight(weight: float, max_weight: float) -> int:

@@ -1,0 +1,372 @@
+"""The scheme's promises: the opened sum is exact, and nothing but a full opening opens it."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from encryption_support import (
+    deterministic,
+    key_pairs,
+    openings_of,
+    public_keys,
+    round_context,
+    seal_all,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flwr_swarm._exceptions import (
+    CapacityExceeded,
+    ConfigurationError,
+    KeyReused,
+    OpeningRejected,
+    ShareRefused,
+    UpdateMismatch,
+    WireError,
+)
+from flwr_swarm.encryption import (
+    Codec,
+    ThresholdScheme,
+    aggregate_hash,
+    envelope_hash,
+    generate_encryption_key,
+    payload_hash,
+    shares_hash,
+)
+from flwr_swarm.encryption.key import OneTimeKey
+
+SCHEME = ThresholdScheme()
+
+
+@st.composite
+def swarms(draw):
+    holders = draw(st.integers(2, 6))
+    threshold = draw(st.integers(2, holders))
+    included = draw(st.integers(1, holders))
+    size = draw(st.one_of(st.integers(1, 30), st.sampled_from([8191, 8192, 8193, 20_000])))
+    top = 2**24 // included - 1
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    lanes = [rng.integers(0, top, size, endpoint=True, dtype=np.uint32) for _ in range(included)]
+    for one in lanes:
+        one[0] = draw(st.sampled_from([0, top]))
+    return lanes, threshold, holders, draw(st.permutations(range(holders)))
+
+
+@given(swarms())
+@settings(max_examples=25, deadline=None)
+def test_any_threshold_of_openings_gives_the_exact_sum(swarm):
+    lanes, threshold, holders, order = swarm
+    sealed = seal_all(SCHEME, lanes, holders=holders, threshold=threshold)
+    merged = SCHEME.merge([one.payload for one in sealed])
+    openings = openings_of(SCHEME, sealed, holders=holders, who=order)
+    expected = np.sum([one.astype(np.uint64) for one in lanes], axis=0)
+
+    for count in {threshold, holders}:
+        chosen = {holder: openings[holder] for holder in order[:count]}
+        opened = SCHEME.open(
+            merged, chosen, context=round_context(), threshold=threshold, included=len(lanes)
+        )
+        assert opened.dtype == np.uint64
+        assert np.array_equal(opened, expected)
+
+    # One opening fewer is refused, also by who lies about the threshold.
+    fewer = {holder: openings[holder] for holder in order[: threshold - 1]}
+    for claimed in {threshold, max(2, threshold - 1)}:
+        with pytest.raises(OpeningRejected):
+            SCHEME.open(
+                merged, fewer, context=round_context(), threshold=claimed, included=len(lanes)
+            )
+
+
+@given(swarms(), st.randoms())
+@settings(max_examples=15, deadline=None)
+def test_the_order_of_members_does_not_change_a_byte_of_the_sum(swarm, shuffler):
+    lanes, threshold, holders, _ = swarm
+    sealed = seal_all(SCHEME, lanes, holders=holders, threshold=threshold)
+    payloads = [one.payload for one in sealed]
+    merged = SCHEME.merge(payloads)
+    shuffler.shuffle(payloads)
+    assert SCHEME.merge(payloads) == merged
+
+
+@pytest.mark.parametrize("included", range(1, 9))
+def test_the_encrypted_mean_equals_the_fixed_point_mean_bit_for_bit(included):
+    codec = Codec(members=8, clip=1.0)
+    rng = np.random.default_rng(included)
+    encoded = [
+        codec.encode(rng.normal(size=5000), weight=float(w), metrics=[0.5 * w, -1.0])
+        for w in rng.integers(1, 60000, included)
+    ]
+    sealed = seal_all(SCHEME, encoded, holders=8, threshold=5)
+    opened = SCHEME.open(
+        SCHEME.merge([one.payload for one in sealed]),
+        openings_of(SCHEME, sealed, holders=8, who=[0, 2, 3, 6, 7]),
+        context=round_context(),
+        threshold=5,
+        included=included,
+    )
+    mean = codec.decode(opened, included=included, size=5000, metrics=2)
+    reference = codec.fixed_point_mean(encoded, size=5000, metrics=2)
+    assert mean.update.tobytes() == reference.update.tobytes()
+    assert (mean.weight, mean.metrics) == (reference.weight, reference.metrics)
+
+
+@pytest.fixture(scope="module")
+def swarm():
+    lanes = [np.arange(100, dtype=np.uint32) * (i + 1) for i in range(3)]
+    sealed = seal_all(SCHEME, lanes, holders=4, threshold=3)
+    merged = SCHEME.merge([one.payload for one in sealed])
+    return lanes, sealed, merged, openings_of(SCHEME, sealed, holders=4, who=range(4))
+
+
+def opened(merged, openings, **changes):
+    arguments = {"context": round_context(), "threshold": 3, "included": 3, **changes}
+    return SCHEME.open(merged, openings, **arguments)
+
+
+def test_all_hold_nothing_of_the_lanes_in_their_repr(swarm):
+    _, sealed, _, _ = swarm
+    assert len(repr(sealed[0])) < 100
+
+
+@pytest.mark.parametrize("who", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 2, 3], [0, 3, 1]])
+def test_every_choice_of_holders_opens_the_same(swarm, who):
+    lanes, _, merged, openings = swarm
+    chosen = {holder: openings[holder] for holder in who}
+    assert np.array_equal(opened(merged, chosen), sum(one.astype(np.uint64) for one in lanes))
+
+
+def test_openings_of_another_set_are_rejected(swarm):
+    _, sealed, merged, openings = swarm
+    subset = openings_of(SCHEME, sealed[:2], holders=4, who=range(4))
+    with pytest.raises(OpeningRejected, match="set"):
+        opened(merged, subset)
+    with pytest.raises(OpeningRejected, match="set"):
+        opened(merged, {**openings, 3: subset[3]})
+    with pytest.raises(OpeningRejected):
+        opened(merged, openings, included=2)
+    # The right count of another set is caught by the noise.
+    _, two, _, _ = swarm
+    pair = SCHEME.merge([two[0].payload, two[2].payload])
+    with pytest.raises(OpeningRejected, match="noise"):
+        opened(pair, subset, included=2)
+
+
+def test_openings_of_another_round_or_holder_are_rejected(swarm):
+    _, sealed, merged, openings = swarm
+    with pytest.raises(OpeningRejected, match="round 2"):
+        opened(merged, openings, context=round_context(2))
+    with pytest.raises(OpeningRejected, match="says it is of"):
+        opened(merged, {0: openings[1], 1: openings[0], 2: openings[2]})
+
+
+def test_a_false_opening_is_found_by_the_surplus_or_by_the_noise(swarm):
+    lanes, _, merged, openings = swarm
+    other = seal_all(SCHEME, lanes, holders=4, threshold=3, seed="other")
+    false = openings_of(SCHEME, other, holders=4, who=range(4))
+    for liar in range(4):
+        with pytest.raises(OpeningRejected, match="inconsistent"):
+            opened(merged, {**openings, liar: false[liar]})
+    with pytest.raises(OpeningRejected, match="noise"):
+        opened(merged, {0: openings[0], 1: openings[1], 2: false[2]})
+    with pytest.raises(OpeningRejected, match="noise"):
+        opened(merged, false)
+
+
+def test_a_sum_with_an_update_more_is_rejected(swarm):
+    _, sealed, _, openings = swarm
+    payloads = [one.payload for one in sealed]
+    with pytest.raises(OpeningRejected):
+        opened(SCHEME.merge([*payloads, payloads[0]]), openings)
+    with pytest.raises(OpeningRejected, match="noise"):
+        opened(SCHEME.merge([*payloads[:2], payloads[0]]), openings)
+
+
+def share(sealed, **changes):
+    arguments = {
+        "envelopes": {sender: one.envelopes[1] for sender, one in enumerate(sealed)},
+        "context": round_context(),
+        "receiver": 1,
+        "private_key": key_pairs(4)[1][0],
+        "holders": public_keys(4),
+        **changes,
+    }
+    return SCHEME.opening(arguments.pop("envelopes"), **arguments)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        round_context(2),
+        round_context(chain_id=1),
+        round_context(contract="0x" + "5b" * 20),
+        round_context(anchor=bytes(31) + b"\1"),
+    ],
+    ids=["round", "chain", "contract", "anchor"],
+)
+def test_an_envelope_of_another_round_is_refused(swarm, context):
+    with pytest.raises(ShareRefused, match="does not open"):
+        share(swarm[1], context=context)
+
+
+def test_an_envelope_of_another_sender_or_receiver_is_refused(swarm):
+    sealed = swarm[1]
+    with pytest.raises(ShareRefused, match="goes from"):
+        share(sealed, envelopes={0: sealed[1].envelopes[1]})
+    with pytest.raises(ShareRefused, match="goes from"):
+        share(sealed, envelopes={0: sealed[0].envelopes[2]})
+    with pytest.raises(ShareRefused):
+        share(sealed, envelopes={9: sealed[0].envelopes[1]})
+
+
+def test_a_rerouted_envelope_is_refused_though_its_frame_is_right(swarm):
+    """Who rewrites sender or receiver, checksum included, still fails at the AEAD."""
+    from encryption_support import frame
+
+    sealed = swarm[1]
+    blob = sealed[0].envelopes[1][14 + 4 : -32]
+    forged = frame(3, (2).to_bytes(2, "little") + (1).to_bytes(2, "little") + blob)
+    with pytest.raises(ShareRefused, match="does not open"):
+        share(sealed, envelopes={2: forged})
+    altered = bytearray(blob)
+    altered[5000] ^= 1
+    forged = frame(3, bytes(2) + (1).to_bytes(2, "little") + bytes(altered))
+    with pytest.raises(ShareRefused, match="does not open"):
+        share(sealed, envelopes={0: forged})
+
+
+def test_a_key_that_is_not_the_registered_one_is_refused(swarm):
+    with pytest.raises(ConfigurationError, match="private key"):
+        share(swarm[1], private_key=key_pairs(4)[2][0])
+    with pytest.raises(ConfigurationError, match="32 bytes"):
+        share(swarm[1], private_key=b"short")
+    with pytest.raises(ConfigurationError, match="included"):
+        share(swarm[1], envelopes={})
+
+
+@pytest.mark.parametrize("bad", [bytes(32), b"short", (1).to_bytes(32, "little")])
+def test_unsafe_public_keys_are_refused(bad):
+    holders = [*public_keys(4)[:3], bad]
+    with pytest.raises(ConfigurationError, match="rotate"):
+        SCHEME.seal(
+            np.ones(3, np.uint32), context=round_context(), sender=0, holders=holders, threshold=3
+        )
+
+
+@pytest.mark.parametrize(
+    ("lanes", "error"),
+    [
+        (np.array([2**24], np.uint32), CapacityExceeded),
+        (np.array([1], np.int64), UpdateMismatch),
+        (np.zeros((2, 2), np.uint32), UpdateMismatch),
+        (np.zeros(0, np.uint32), UpdateMismatch),
+    ],
+)
+def test_bad_lanes_are_refused_before_any_randomness_is_drawn(lanes, error):
+    def no_random(count):
+        raise AssertionError
+
+    with pytest.raises(error):
+        SCHEME.seal(
+            lanes,
+            context=round_context(),
+            sender=0,
+            holders=public_keys(3),
+            threshold=2,
+            random=no_random,
+        )
+
+
+@pytest.mark.parametrize(("sender", "threshold"), [(3, 2), (-1, 2), (0, 1), (0, 4)])
+def test_bad_roles_are_refused(sender, threshold):
+    with pytest.raises(ConfigurationError):
+        SCHEME.seal(
+            np.ones(3, np.uint32),
+            context=round_context(),
+            sender=sender,
+            holders=public_keys(3),
+            threshold=threshold,
+        )
+
+
+def test_sums_of_different_lengths_or_of_nothing_are_refused(swarm):
+    longer = seal_all(SCHEME, [np.ones(101, np.uint32)], holders=4, threshold=3)
+    with pytest.raises(WireError, match="100 and of 101"):
+        SCHEME.merge([swarm[1][0].payload, longer[0].payload])
+    with pytest.raises(ConfigurationError):
+        SCHEME.merge([])
+    with pytest.raises(ConfigurationError):
+        SCHEME.merge([swarm[1][0].payload] * 257)
+
+
+def test_a_one_time_key_works_once_and_leaves_zeros():
+    key = OneTimeKey.generate(random=deterministic("key"))
+    for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(KeyReused):
+            attempt(key)
+    with key.spend() as secret:
+        assert secret.any()
+    assert not secret.any()
+    assert repr(key) == "OneTimeKey(spent)"
+    with pytest.raises(KeyReused, match="used before"), key.spend():
+        pass
+
+
+def test_a_key_is_spent_also_when_its_use_fails():
+    key = OneTimeKey.generate(random=deterministic("key"))
+    with pytest.raises(ZeroDivisionError), key.spend() as secret:
+        raise ZeroDivisionError
+    assert not secret.any()
+    with pytest.raises(KeyReused), key.spend():
+        pass
+
+
+def test_two_seals_of_the_same_lanes_have_nothing_in_common():
+    lanes = np.zeros(8192, np.uint32)
+    holders = public_keys(3)
+    one, two = (
+        SCHEME.seal(lanes, context=round_context(), sender=0, holders=holders, threshold=2)
+        for _ in range(2)
+    )
+    head = 18
+    same = np.frombuffer(one.payload[head:-32], np.uint8) == np.frombuffer(
+        two.payload[head:-32], np.uint8
+    )
+    assert abs(same.mean() - 1 / 256) < 0.005
+    assert one.envelopes != two.envelopes
+
+
+def test_hashes_depend_on_all_they_name(swarm):
+    _, sealed, merged, _ = swarm
+    hashes = {payload_hash(one.payload) for one in sealed} | {aggregate_hash(merged)}
+    lists = [[envelope_hash(envelope) for envelope in one.envelopes] for one in sealed]
+    hashes |= {value for one in lists for value in one}
+    hashes |= {shares_hash(one) for one in lists} | {shares_hash(lists[0][::-1])}
+    hashes |= {shares_hash(lists[0][:-1])}
+    assert len(hashes) == 3 + 1 + 12 + 3 + 1 + 1
+    assert {len(value) for value in hashes} == {32}
+    with pytest.raises(WireError):
+        shares_hash([*lists[0], b"short"])
+
+
+def test_the_context_spells_an_address_in_one_way_only():
+    low, high = (round_context(contract=f"0x{'ab' * 20}"), round_context(contract=f"0x{'AB' * 20}"))
+    assert low.digest() == high.digest()
+    assert low.common_seed() != low.digest()
+    for changes in (
+        {"contract": "ab" * 20},
+        {"contract": "0x" + "ab" * 19},
+        {"anchor": b"short"},
+        {"chain_id": -1},
+        {"round": -1},
+    ):
+        with pytest.raises(ConfigurationError):
+            round_context(**changes)
+
+
+def test_encryption_keys_are_those_of_the_source():
+    assert generate_encryption_key(deterministic(1)) == generate_encryption_key(deterministic(1))
+    assert generate_encryption_key(deterministic(1)) != generate_encryption_key(deterministic(2))

@@ -1,0 +1,199 @@
+"""The wire: one encoding for each message, and a named error for every other string of bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from encryption_support import (
+    Q,
+    frame,
+    key_pairs,
+    openings_of,
+    pack60,
+    public_keys,
+    round_context,
+    seal_all,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flwr_swarm._exceptions import ShareRefused, SwarmError, WireError
+from flwr_swarm.encryption import (
+    RingParameters,
+    ThresholdScheme,
+    aggregate_hash,
+    envelope_hash,
+    payload_hash,
+    wire,
+)
+from flwr_swarm.encryption.parameters import DEFAULT
+
+SCHEME = ThresholdScheme()
+POLY = 4096 * 15 // 2
+READERS = {
+    "ciphertext": lambda data: wire.read_ciphertext(data, DEFAULT),
+    "aggregate": lambda data: wire.read_aggregate(data, DEFAULT),
+    "envelope": lambda data: wire.read_envelope(data, DEFAULT),
+    "opening": lambda data: wire.read_opening(data, DEFAULT),
+}
+KINDS = {"ciphertext": 1, "aggregate": 2, "envelope": 3, "opening": 4}
+
+
+@pytest.fixture(scope="module")
+def messages():
+    lanes = [np.arange(10, dtype=np.uint32)] * 2
+    sealed = seal_all(SCHEME, lanes, holders=3, threshold=2)
+    return {
+        "ciphertext": sealed[0].payload,
+        "aggregate": SCHEME.merge([one.payload for one in sealed]),
+        "envelope": sealed[0].envelopes[1],
+        "opening": openings_of(SCHEME, sealed, holders=3, who=[1])[1],
+    }
+
+
+def users(data):
+    """All that a member does with bytes from another party, and the errors it may raise."""
+    merged = {
+        "ciphertext": [SCHEME.merge, payload_hash],
+        "aggregate": [aggregate_hash, lambda m: SCHEME.open(
+            m, {}, context=round_context(), threshold=2, included=2)],
+        "envelope": [envelope_hash, lambda e: SCHEME.opening(
+            {0: e}, context=round_context(), receiver=1,
+            private_key=key_pairs(3)[1][0], holders=public_keys(3))],
+    }
+    merged["ciphertext"][0] = lambda p: SCHEME.merge([p])
+    return merged.get(data, [READERS["opening"]])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_any_changed_byte_is_refused_by_everyone_who_reads_it(messages, kind, data):
+    message = bytearray(messages[kind])
+    # Headers and trailers as often as bodies.
+    place = data.draw(
+        st.one_of(
+            st.integers(0, 60), st.integers(-40, -1), st.integers(0, len(message) - 1)
+        )
+    )
+    message[place] ^= data.draw(st.integers(1, 255))
+    for use in [READERS[kind], *users(kind)]:
+        with pytest.raises((WireError, ShareRefused)):
+            use(bytes(message))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_cut_and_lengthened_messages_are_refused(messages, kind, data):
+    message = messages[kind]
+    READERS[kind](message)
+    cut = data.draw(st.integers(0, len(message) - 1))
+    more = data.draw(st.binary(min_size=1, max_size=40))
+    for other in (message[:cut], message[len(message) - cut :], message + more, more + message):
+        with pytest.raises(WireError):
+            READERS[kind](other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_message_passes_for_another_kind_or_ring(messages, kind):
+    for other, read in READERS.items():
+        if other != kind:
+            with pytest.raises(WireError, match=f"expected an? {other}, got {kind}"):
+                read(messages[kind])
+    prime = RingParameters(plain_modulus=1032193, lane_bits=9)
+    with pytest.raises(WireError, match="ring"):
+        getattr(wire, f"read_{kind}")(messages[kind], prime)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.binary(max_size=200))
+def test_random_bytes_give_only_wire_errors(kind, data):
+    with pytest.raises(WireError):
+        READERS[kind](data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.binary(max_size=80), st.integers(0, 2 * POLY), st.integers(0, 255))
+@settings(deadline=None)
+def test_random_bodies_in_a_right_frame_give_only_wire_errors(kind, head, length, fill):
+    """The checksum is no secret: a hostile sender passes it, and meets the checks behind it."""
+    body = head + bytes([fill]) * length
+    data = frame(KINDS[kind], body)
+    try:
+        parsed = READERS[kind](data)
+    except WireError:
+        return
+    # Whatever is accepted is the one encoding of what was read.
+    if kind == "ciphertext":
+        again = wire.write_ciphertext(
+            parsed.lanes, [wire.pack_residues(parsed.residues)], DEFAULT
+        )
+    else:
+        again = getattr(wire, f"write_{kind}")(parsed, DEFAULT)
+    assert again == data
+
+
+def le(value: int, size: int) -> bytes:
+    return value.to_bytes(size, "little")
+
+
+def zeros(polynomials: int) -> bytes:
+    return bytes(POLY * polynomials)
+
+
+BAD = {
+    "no lanes": ("ciphertext", le(0, 4)),
+    "too many lanes": ("ciphertext", le(2**28 + 1, 4) + zeros(1)),
+    "huge lanes, little data": ("ciphertext", le(2**28, 4) + zeros(1)),
+    "a polynomial too few": ("ciphertext", le(8193, 4) + zeros(1)),
+    "a polynomial too many": ("ciphertext", le(8192, 4) + zeros(2)),
+    "half a header": ("ciphertext", le(1, 3)),
+    "residue q": ("ciphertext", le(1, 4) + pack60([Q] + [0] * 4095)),
+    "last residue 2^60-1": ("ciphertext", le(1, 4) + pack60([0] * 4095 + [2**60 - 1])),
+    "no summands": ("aggregate", le(1, 4) + le(0, 2) + zeros(1)),
+    "too many summands": ("aggregate", le(1, 4) + le(257, 2) + zeros(1)),
+    "sender 256": ("envelope", le(256, 2) + le(0, 2) + bytes(POLY + 48)),
+    "receiver 256": ("envelope", le(0, 2) + le(256, 2) + bytes(POLY + 48)),
+    "short envelope": ("envelope", le(0, 2) + le(1, 2) + bytes(POLY + 47)),
+    "long envelope": ("envelope", le(0, 2) + le(1, 2) + bytes(POLY + 49)),
+    "no senders": ("opening", le(1, 2) + bytes(32) + le(0, 2) + zeros(1)),
+    "senders twice": ("opening", le(1, 2) + bytes(32) + le(2, 2) + le(3, 2) * 2 + zeros(1)),
+    "senders unsorted": (
+        "opening",
+        le(1, 2) + bytes(32) + le(2, 2) + le(3, 2) + le(1, 2) + zeros(1),
+    ),
+    "senders missing": ("opening", le(1, 2) + bytes(32) + le(256, 2) + le(3, 2)),
+    "too many senders": ("opening", le(1, 2) + bytes(32) + le(257, 2) + zeros(1)),
+    "opening residue q": (
+        "opening",
+        le(1, 2) + bytes(32) + le(1, 2) + le(3, 2) + pack60([0, Q] + [0] * 4094),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_every_bound_is_checked_behind_a_right_checksum(name):
+    kind, body = BAD[name]
+    with pytest.raises(WireError):
+        READERS[kind](frame(KINDS[kind], body))
+
+
+def test_the_layout_is_the_described_one():
+    residues = [(i * 0x9E3779B97F4A7C15) % Q for i in range(4095)] + [Q - 1]
+    body = le(8000, 4) + le(7, 2) + pack60(residues)
+    parsed = wire.read_aggregate(frame(2, body), DEFAULT)
+    assert (parsed.lanes, parsed.summands) == (8000, 7)
+    assert parsed.residues.reshape(-1).tolist() == residues
+    assert wire.write_aggregate(parsed, DEFAULT) == frame(2, body)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("value", [None, "text", 7, [1], bytearray(b"FSWM")])
+def test_what_is_not_bytes_is_refused(kind, value):
+    with pytest.raises(WireError):
+        READERS[kind](value)
+
+
+def test_a_million_parameters_take_less_than_four_bytes_each():
+    assert 14 + 4 + DEFAULT.chunks(1_000_000) * POLY + 32 < 3.8 * 1_000_000
