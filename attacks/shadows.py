@@ -183,7 +183,8 @@ def confidences(
     def logits(
         params: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor], inputs: torch.Tensor
     ) -> torch.Tensor:
-        return functional_call(net, (params, buffers), (inputs,))
+        out: torch.Tensor = functional_call(net, (params, buffers), (inputs,))
+        return out
 
     of_all = torch.vmap(logits, in_dims=(0, 0, None))
     columns = []
