@@ -69,7 +69,7 @@ def parse(raw: bytes) -> SignedTransaction:
         raise WireError(f"{len(raw)} bytes are no EIP-1559 transaction of at most {MAX_BYTES}")
     try:
         items = rlp.decode(raw[1:], strict=True)
-    except rlp.DecodingError as error:
+    except (rlp.DecodingError, RecursionError) as error:
         raise WireError("the transaction is not canonical RLP") from error
     if not isinstance(items, list) or len(items) != _FIELDS:
         raise WireError(f"an EIP-1559 transaction has {_FIELDS} fields")
@@ -78,7 +78,7 @@ def parse(raw: bytes) -> SignedTransaction:
     chain_id, nonce, priority_fee, max_fee, gas, value, parity, r, s = numbers
     if not isinstance(to, bytes) or len(to) not in {0, _ADDRESS_BYTES}:
         raise WireError("the receiver is no address")
-    if not isinstance(data, bytes) or not isinstance(access_list, list):
+    if not isinstance(data, bytes) or not _is_access_list(access_list):
         raise WireError("calldata or access list has the wrong shape")
     if parity > 1 or s > HALF_ORDER:
         raise WireError("the signature is not the one form that chains accept")
@@ -161,6 +161,18 @@ def from_rpc(fields: dict[str, Any]) -> SignedTransaction:
     if transaction.hash != digest:
         raise WireError("the node's transaction does not hash to what the node says")
     return transaction
+
+
+def _is_access_list(items: Any) -> bool:
+    return isinstance(items, list) and all(
+        isinstance(entry, list)
+        and len(entry) == 2
+        and isinstance(entry[0], bytes)
+        and len(entry[0]) == _ADDRESS_BYTES
+        and isinstance(entry[1], list)
+        and all(isinstance(key, bytes) and len(key) == 32 for key in entry[1])
+        for entry in items
+    )
 
 
 def _number(item: Any) -> int:

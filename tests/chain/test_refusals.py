@@ -14,6 +14,8 @@ from flwr_swarm.chain import artifact
 from flwr_swarm.chain.deploy import deploy
 from flwr_swarm.chain.embedded import EmbeddedChain
 from flwr_swarm.chain.founding import check_founding
+from flwr_swarm.chain.jsonrpc import RpcError
+from flwr_swarm.chain.translate import call_data
 from flwr_swarm.protocol.ledger import (
     AbstainCall,
     AdvanceCall,
@@ -280,6 +282,11 @@ def test_a_seal_of_another_swarm_or_member_is_not_a_seal_here(chain: EmbeddedCha
 
 def test_the_contract_takes_no_money(chain: EmbeddedChain) -> None:
     swarm = Swarm(chain, 1)
-    with pytest.raises(Exception, match="reverted"):
-        chain.fund(swarm.contract)
-    assert chain.request("eth_getBalance", [swarm.contract]) == "0x0"
+    payer = swarm.keys[0].address
+    chain.fund(payer)
+    calls = {"nothing": b"", "abstain": call_data(AbstainCall(round=1))}
+    for data in calls.values():
+        call = {"from": payer, "to": swarm.contract, "data": "0x" + data.hex()}
+        with pytest.raises(RpcError, match="reverted"):
+            chain.request("eth_call", [{**call, "value": "0x1"}])
+    assert chain.request("eth_call", [call]) == "0x"  # the same without money

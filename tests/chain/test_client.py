@@ -1,0 +1,406 @@
+"""A member's client over HTTP: right about refusals, lost answers, wrong chains and silence."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from chain_support import Swarm, digest, key_of, policy_of, refused
+from eth_account import Account
+
+from flwr_swarm._exceptions import (
+    ChainUnreachable,
+    ConfigurationError,
+    NotAMember,
+    TransactionRefused,
+    WrongChain,
+)
+from flwr_swarm.chain import server as server_module
+from flwr_swarm.chain.client import ChainLedger, ReadOnlyLedger
+from flwr_swarm.chain.deploy import deploy
+from flwr_swarm.chain.embedded import EmbeddedChain
+from flwr_swarm.chain.errors import refusal
+from flwr_swarm.chain.jsonrpc import RpcError
+from flwr_swarm.chain.server import ChainServer
+from flwr_swarm.chain.translate import call_data
+from flwr_swarm.protocol.ledger import AbstainCall, CloseCall
+from flwr_swarm.protocol.types import Phase
+
+SOON = 0.3  # seconds: the time limit of calls that must fail
+
+
+@pytest.fixture
+def served(chain: EmbeddedChain) -> Iterator[ChainServer]:
+    with ChainServer(chain) as server:
+        yield server
+
+
+def test_a_round_over_http_with_every_member_sealing_at_once(served: ChainServer) -> None:
+    swarm = Swarm(served.chain, 5, endpoint=served.url)
+    view = swarm.view
+    calls = [swarm.seal_call(i, 1, view) for i in range(5)]
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(lambda pair: pair[0].submit(pair[1]), zip(swarm.ledgers, calls, strict=True)))
+    assert swarm.view.current.phase is Phase.MERGING
+    assert swarm.certify().current.phase is Phase.CERTIFIED
+    refused("WrongReveal", swarm.ledgers[0], swarm.seal_call(0, 2, reveal=digest("guess")))
+
+
+def test_one_account_in_many_threads_and_connections_loses_no_transaction(
+    served: ChainServer,
+) -> None:
+    swarm = Swarm(served.chain, 3, endpoint=served.url)
+    other = swarm.ledger(swarm.keys[0])
+
+    def act(ledger: ChainLedger) -> str:
+        try:
+            ledger.submit(AbstainCall(round=1))
+        except TransactionRefused as error:
+            return error.reason
+        return "done"
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = sorted(pool.map(act, [swarm.ledgers[0], other] * 2))
+    assert outcomes == ["AlreadyAbstained"] * 3 + ["done"]
+
+
+class Losing:
+    """A node in front of another, where `when(method, count)` says what to lose.
+
+    "request" is lost on its way there, "answer" on its way back.
+    """
+
+    def __init__(self, node: EmbeddedChain, method: str, what: str, times: int = 1) -> None:
+        self._node, self._method, self._what, self.left = node, method, what, times
+        self.asked: list[str] = []
+
+    def request(self, method: str, params: Sequence[Any]) -> Any:
+        self.asked.append(method)
+        lose = method == self._method and self.left > 0
+        if lose:
+            self.left -= 1
+            if self._what == "request":
+                raise ChainUnreachable("lost")
+        result = self._node.request(method, params)
+        if lose:
+            raise ChainUnreachable("lost")
+        return result
+
+
+@pytest.mark.parametrize("what", ["request", "answer"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "eth_chainId",
+        "eth_estimateGas",
+        "eth_getTransactionCount",
+        "eth_sendRawTransaction",
+        "eth_getTransactionReceipt",
+    ],
+)
+def test_a_lost_message_neither_loses_nor_doubles_a_transaction(
+    chain: EmbeddedChain, method: str, what: str
+) -> None:
+    swarm = Swarm(chain, 2)
+    node = Losing(chain, method, what, times=2)
+    ledger = ChainLedger(url=node, contract=swarm.contract, key=swarm.keys[0], timeout=10)
+    ledger.submit(swarm.seal_call(0, 1))
+    assert node.left == 0
+    assert swarm.view.members[0].reveals == 1
+    assert chain.request("eth_getTransactionCount", [ledger.account, "latest"]) == "0x1"
+
+
+class Behind(Losing):
+    """A node that tells an old nonce once, as when another process just used it."""
+
+    def request(self, method: str, params: Sequence[Any]) -> Any:
+        result = self._node.request(method, params)
+        if method == self._method and self.left > 0:
+            self.left -= 1
+            return hex(int(result, 16) - 1)
+        return result
+
+
+def test_a_nonce_that_another_process_used_is_replaced(chain: EmbeddedChain) -> None:
+    swarm = Swarm(chain, 3)
+    swarm.abstain(0, 1)
+    swarm.seal_all(1, 1, 2)
+    node = Behind(chain, "eth_getTransactionCount", "answer")
+    ledger = ChainLedger(url=node, contract=swarm.contract, key=swarm.keys[0], timeout=10)
+    chain.advance_clock(601)
+    swarm.advance(1, 0, i=1)
+    ledger.submit(swarm.certify_call(swarm.certificate(), swarm.officers()))
+    assert node.left == 0
+    assert swarm.view.current.phase is Phase.CERTIFIED
+
+
+class Racing(Losing):
+    """A node where another member's transaction slips in between simulation and sending."""
+
+    def __init__(self, node: EmbeddedChain, race: Any) -> None:
+        super().__init__(node, "eth_sendRawTransaction", "nothing")
+        self._race = race
+
+    def request(self, method: str, params: Sequence[Any]) -> Any:
+        if method == self._method and self.left > 0:
+            self.left -= 1
+            self._race()
+        return self._node.request(method, params)
+
+
+def test_a_transaction_that_lost_a_race_says_by_which_rule(chain: EmbeddedChain) -> None:
+    swarm = Swarm(chain, 2)
+    swarm.seal(0, 1)
+    chain.advance_clock(601)
+    node = Racing(chain, lambda: swarm.close(1, i=1))
+    ledger = ChainLedger(url=node, contract=swarm.contract, key=swarm.keys[0], timeout=10)
+    with pytest.raises(TransactionRefused) as caught:
+        ledger.submit(CloseCall(round=1))
+    assert caught.value.reason == "SealingClosed"
+
+
+def test_a_seal_that_becomes_the_last_by_a_race_has_gas_for_the_draw(chain: EmbeddedChain) -> None:
+    swarm = Swarm(chain, 40, close_at=40)
+    view = swarm.seal_all(1, *range(38))
+    calls = {i: swarm.seal_call(i, 1, view) for i in (38, 39)}
+    node = Racing(chain, lambda: swarm.ledgers[39].submit(calls[39]))
+    ledger = ChainLedger(url=node, contract=swarm.contract, key=swarm.keys[38], timeout=10)
+    ledger.submit(calls[38])
+    assert swarm.view.current.phase is Phase.MERGING
+
+
+# --- wrong places ----------------------------------------------------------------------------
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_refused_connection_is_unreachable_and_says_where() -> None:
+    url = f"http://user:secret@127.0.0.1:{closed_port()}/token"
+    ledger = ReadOnlyLedger(url=url, contract="0x" + "11" * 20, timeout=SOON)
+    with pytest.raises(ChainUnreachable, match=r"127\.0\.0\.1") as caught:
+        ledger.view()
+    assert "secret" not in str(caught.value)
+    assert "token" not in str(caught.value)
+
+
+def test_a_chain_that_comes_up_late_is_waited_for(chain: EmbeddedChain) -> None:
+    swarm = Swarm(chain, 1)
+    port = closed_port()
+    ledger = ReadOnlyLedger(url=f"http://127.0.0.1:{port}", contract=swarm.contract, timeout=20)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ledger.view)
+        with ChainServer(chain, port=port):
+            assert waiting.result().members == swarm.genesis
+
+
+def test_a_node_that_never_answers_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        with pytest.raises(ChainUnreachable, match=r"within 0\.3 s"):
+            deploy(url, members=[], policy=policy_of(1), key=key_of(0), timeout=SOON)
+
+
+def test_another_chain_is_refused(chain: EmbeddedChain) -> None:
+    swarm = Swarm(chain, 1)
+    ledger = ChainLedger(
+        url=chain, contract=swarm.contract, key=swarm.keys[0], chain_id=chain.chain_id + 1
+    )
+    with pytest.raises(WrongChain, match="chain id is 77, pinned is 78"):
+        ledger.connect()
+    with pytest.raises(WrongChain):
+        ledger.submit(AbstainCall(round=1))
+
+
+def test_an_address_without_the_contract_is_refused(chain: EmbeddedChain) -> None:
+    with pytest.raises(WrongChain, match="no contract at"):
+        ReadOnlyLedger(url=chain, contract=key_of(0).address).connect()
+
+
+def test_another_contract_is_refused(chain: EmbeddedChain) -> None:
+    # 60 00 60 00 f3 returns nothing; this init code returns one byte, so a contract "00".
+    code = "0x600160006000396001" + "6000f3"
+    signed = key_of(0).sign_transaction(
+        {
+            "type": 2,
+            "chainId": chain.chain_id,
+            "nonce": 0,
+            "gas": 200_000,
+            "maxFeePerGas": 0,
+            "maxPriorityFeePerGas": 0,
+            "data": code,
+        }
+    )
+    sent = chain.request("eth_sendRawTransaction", ["0x" + bytes(signed.raw_transaction).hex()])
+    receipt = chain.request("eth_getTransactionReceipt", [sent])
+    assert receipt["status"] == "0x1"
+    with pytest.raises(WrongChain, match="install the version"):
+        ReadOnlyLedger(url=chain, contract=receipt["contractAddress"]).connect()
+
+
+def test_the_relay_reads_and_cannot_write(chain: EmbeddedChain) -> None:
+    swarm = Swarm(chain, 1)
+    assert swarm.reader.view().members == swarm.genesis
+    with pytest.raises(NotAMember, match="read-only"):
+        swarm.reader.submit(AbstainCall(round=1))
+    with pytest.raises(NotAMember):
+        _ = swarm.reader.account
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"url": "ftp://host"}, "http://"),
+        ({"url": "host:8545"}, "http://"),
+        ({"contract": "0x12"}, "40 hex digits"),
+        ({"timeout": 0}, "timeout must be > 0"),
+        ({"key": b"\x01" * 31}, "got 31 bytes"),
+        ({"key": b"\xff" * 32}, "below the curve's order"),
+    ],
+)
+def test_bad_configuration_is_refused_before_anything_is_asked(
+    changes: dict[str, Any], message: str
+) -> None:
+    good = {"url": "http://127.0.0.1:1", "contract": "0x" + "11" * 20, "key": key_of(0)}
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        ChainLedger(**{**good, **changes})
+    assert "ff" * 32 not in str(caught.value)
+
+
+# --- the server ------------------------------------------------------------------------------
+
+
+def ask(url: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    request = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def rpc(method: Any, *params: Any) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": 5, "method": method, "params": params}).encode()
+
+
+def test_the_server_says_that_it_is_for_development(
+    chain: EmbeddedChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ChainServer(chain) as server:
+        assert "development" in caplog.text
+        status, answer = ask(server.url, rpc("web3_clientVersion"))
+    assert status == 200
+    assert answer["id"] == 5
+    assert "for development only" in answer["result"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"\xff\x00", -32700),
+        (b"[" * 100_000, -32600),
+        (b"[]", -32600),
+        (b'{"method": 5}', -32600),
+        (b'{"method": "eth_chainId", "params": {}}', -32602),
+        (rpc("eth_sign", "0x"), -32601),
+        (rpc("personal_unlockAccount"), -32601),
+        (rpc("__init__"), -32601),
+        (rpc("eth_call"), -32602),
+        (rpc("eth_call", 5), -32602),
+        (rpc("eth_call", {"to": "0x12"}), -32602),
+        (rpc("eth_getTransactionByHash", 7), -32602),
+        (rpc("eth_getBlockByNumber", "x"), -32602),
+        (rpc("eth_getLogs", {"address": "0x", "topics": ["0x"]}), -32602),
+        (rpc("eth_sendRawTransaction", "0x02ff"), -32000),
+        (rpc("eth_sendRawTransaction", "0x"), -32000),
+    ],
+)
+def test_malformed_requests_get_an_error_and_the_server_lives(
+    served: ChainServer, body: bytes, code: int
+) -> None:
+    status, answer = ask(served.url, body)
+    assert (status, answer["error"]["code"]) == (200, code)
+    assert ask(served.url, rpc("eth_chainId"))[1]["result"] == hex(77)
+
+
+def test_oversized_requests_and_foreign_hosts_are_refused(
+    served: ChainServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "MAX_REQUEST", 100)
+    assert ask(served.url, b"x" * 101)[0] == 413
+    assert ask(served.url, rpc("eth_chainId"), {"Host": "evil.example"})[0] == 403
+
+
+def test_a_stopped_server_frees_its_thread(chain: EmbeddedChain) -> None:
+    server = ChainServer(chain).start()
+    url = server.url
+    server.stop()
+    server.stop()
+    assert not any(thread.name == "flwr-swarm-chain" for thread in threading.enumerate())
+    with pytest.raises(urllib.error.URLError):
+        ask(url, rpc("eth_chainId"))
+    with pytest.raises(RuntimeError):
+        _ = server.url
+
+
+def test_a_transaction_for_another_chain_is_refused_by_the_chain(chain: EmbeddedChain) -> None:
+    fields = {
+        "type": 2,
+        "chainId": chain.chain_id + 1,
+        "nonce": 0,
+        "to": key_of(1).address,
+        "value": 0,
+        "gas": 21_000,
+        "maxFeePerGas": 0,
+        "maxPriorityFeePerGas": 0,
+    }
+    raw = "0x" + bytes(key_of(0).sign_transaction(fields).raw_transaction).hex()
+    with pytest.raises(RpcError, match="invalid chain id"):
+        chain.request("eth_sendRawTransaction", [raw])
+
+
+# --- how nodes put a refusal -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrap", [lambda d: d, lambda d: "Reverted " + d, lambda d: {"data": d}])
+def test_revert_data_is_found_where_nodes_put_it(chain: EmbeddedChain, wrap: Any) -> None:
+    swarm = Swarm(chain, 1)
+    data = abstain_refused_with(chain, swarm)
+    error = refusal({"code": 3, "message": "execution reverted", "data": wrap(data)})
+    assert isinstance(error, NotAMember)
+
+
+def abstain_refused_with(chain: EmbeddedChain, swarm: Swarm) -> str:
+    data = "0x" + call_data(AbstainCall(round=1)).hex()
+    with pytest.raises(RpcError) as caught:
+        chain.request(
+            "eth_call", [{"from": Account.create().address, "to": swarm.contract, "data": data}]
+        )
+    assert caught.value.data is not None
+    return caught.value.data
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ({"code": 3, "message": "execution reverted"}, "Reverted"),
+        ({"code": 3, "message": "execution reverted", "data": "0xdeadbeef"}, "Reverted"),
+        ({"code": -32000, "message": "insufficient funds for gas * price + value"}, "OutOfFunds"),
+        ({"code": -32000, "message": "gas limit reached"}, "Rejected"),
+    ],
+)
+def test_other_refusals_have_their_own_names(error: dict[str, Any], reason: str) -> None:
+    found = refusal(error)
+    assert isinstance(found, TransactionRefused)
+    assert found.reason == reason
