@@ -72,9 +72,7 @@ def test_mean_of_sums_is_the_weighted_mean_within_the_stated_error(cohort, seed)
     # Half a unit of 25 fractional bits for each member.
     tolerance = Fraction(len(members), 2**26) / whole
     for index in range(metrics):
-        exact = sum(
-            w * Fraction(m[index]) for (_, _, m), w in zip(members, weights, strict=True)
-        )
+        exact = sum(w * Fraction(m[index]) for (_, _, m), w in zip(members, weights, strict=True))
         got = Fraction(mean.metrics[index])
         assert abs(got - exact / whole) <= tolerance + abs(exact / whole) * Fraction(1, 2**52)
 

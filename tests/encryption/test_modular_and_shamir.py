@@ -51,9 +51,7 @@ def sharings(draw):
 @given(sharings(), st.integers(0, 2**32))
 def test_any_threshold_of_shares_recovers(sharing, seed):
     secret, threshold, holders, order = sharing
-    shares = split(
-        words(secret), threshold=threshold, holders=holders, random=deterministic(seed)
-    )
+    shares = split(words(secret), threshold=threshold, holders=holders, random=deterministic(seed))
     chosen = {holder: shares[holder] for holder in order[:threshold]}
     assert interpolate(chosen).tolist() == secret
     for holder in order[threshold:]:
@@ -67,9 +65,7 @@ def through(points: list[tuple[int, int]]) -> list[int]:
         basis, scale = [1], 1
         for j, (xj, _) in enumerate(points):
             if i != j:
-                basis = [
-                    (a - xj * b) % Q for a, b in zip([0, *basis], [*basis, 0], strict=True)
-                ]
+                basis = [(a - xj * b) % Q for a, b in zip([0, *basis], [*basis, 0], strict=True)]
                 scale = scale * (xi - xj) % Q
         weight = yi * pow(scale, -1, Q) % Q
         result = [(r + weight * b) % Q for r, b in zip(result, basis, strict=True)]
@@ -84,9 +80,7 @@ def test_fewer_shares_fit_every_secret(sharing, candidate, seed):
     The polynomial is unique, so each candidate is exactly as likely as any other.
     """
     secret, threshold, holders, order = sharing
-    shares = split(
-        words(secret), threshold=threshold, holders=holders, random=deterministic(seed)
-    )
+    shares = split(words(secret), threshold=threshold, holders=holders, random=deterministic(seed))
     seen = order[: threshold - 1]
     columns = [
         through([(0, candidate), *((holder + 1, int(shares[holder][i])) for holder in seen)])

@@ -27,9 +27,7 @@ PRIME = RingParameters(plain_modulus=1032193, lane_bits=9, lanes=2)
 
 def smallest_root() -> int:
     """The smallest primitive 8192nd root of unity mod q, which SEAL's transform uses."""
-    root = next(
-        r for g in range(2, 100) if pow(r := pow(g, (Q - 1) // (2 * N), Q), N, Q) == Q - 1
-    )
+    root = next(r for g in range(2, 100) if pow(r := pow(g, (Q - 1) // (2 * N), Q), N, Q) == Q - 1)
     square, best, power = root * root % Q, root, root
     for _ in range(N):
         power = power * square % Q
@@ -61,9 +59,7 @@ def test_products_are_those_of_the_definition(first, count):
             assert value_at(products[row].tolist(), x) == expected
 
 
-def test_without_anonymous_files_the_products_are_the_same_and_no_file_stays(
-    monkeypatch, tmp_path
-):
+def test_without_anonymous_files_the_products_are_the_same_and_no_file_stays(monkeypatch, tmp_path):
     secret = uniform(deterministic("ring"), N)
     with ring.Multiplier(seed=SEED, factor=secret) as multiplier:
         expected = multiplier.products(0, 3)
@@ -90,8 +86,9 @@ def test_errors_are_centred_binomial():
     expected = [math.comb(84, 42 + k) / 2**84 for k in range(-42, 43)]
     counts = np.bincount(errors + 42, minlength=85)
     kept = np.array(expected) * count > 20
-    chi = np.sum((counts[kept] - np.array(expected)[kept] * count) ** 2
-                 / (np.array(expected)[kept] * count))
+    chi = np.sum(
+        (counts[kept] - np.array(expected)[kept] * count) ** 2 / (np.array(expected)[kept] * count)
+    )
     assert chi < kept.sum() + 8 * math.sqrt(2 * kept.sum())
 
 
@@ -117,8 +114,7 @@ def errors_inside(seed: str) -> np.ndarray:
 def test_every_ciphertext_carries_fresh_errors():
     one, two = errors_inside("one"), errors_inside("two")
     assert max(np.abs(one).max(), np.abs(two).max()) <= 42
-    for errors in (one, two, one - two):
-        variance = 21 if errors is not one - two else 42
+    for errors, variance in ((one, 21), (two, 21), (one - two, 42)):
         assert np.square(errors).mean() > 0.9 * variance
     # Chunks and members are independent: correlations of 16384 pairs stay within 7.5 sigma.
     for left, right in ((one, two), (one[:N], one[N : 2 * N])):
@@ -130,8 +126,11 @@ def test_every_ciphertext_carries_fresh_errors():
 def test_scaling_is_exact_and_survives_all_noise_within_the_bound(parameters, data):
     t = parameters.plain_modulus
     messages = data.draw(
-        st.lists(st.one_of(st.sampled_from([0, 1, t // 2, t - 1]), st.integers(0, t - 1)),
-                 min_size=1, max_size=30)
+        st.lists(
+            st.one_of(st.sampled_from([0, 1, t // 2, t - 1]), st.integers(0, t - 1)),
+            min_size=1,
+            max_size=30,
+        )
     )
     included = data.draw(st.integers(1, 256))
     bound = parameters.noise_bound(included)

@@ -17,7 +17,7 @@ from encryption_support import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flwr_swarm._exceptions import ShareRefused, SwarmError, WireError
+from flwr_swarm._exceptions import ShareRefused, WireError
 from flwr_swarm.encryption import (
     RingParameters,
     ThresholdScheme,
@@ -55,11 +55,20 @@ def users(data):
     """All that a member does with bytes from another party, and the errors it may raise."""
     merged = {
         "ciphertext": [SCHEME.merge, payload_hash],
-        "aggregate": [aggregate_hash, lambda m: SCHEME.open(
-            m, {}, context=round_context(), threshold=2, included=2)],
-        "envelope": [envelope_hash, lambda e: SCHEME.opening(
-            {0: e}, context=round_context(), receiver=1,
-            private_key=key_pairs(3)[1][0], holders=public_keys(3))],
+        "aggregate": [
+            aggregate_hash,
+            lambda m: SCHEME.open(m, {}, context=round_context(), threshold=2, included=2),
+        ],
+        "envelope": [
+            envelope_hash,
+            lambda e: SCHEME.opening(
+                {0: e},
+                context=round_context(),
+                receiver=1,
+                private_key=key_pairs(3)[1][0],
+                holders=public_keys(3),
+            ),
+        ],
     }
     merged["ciphertext"][0] = lambda p: SCHEME.merge([p])
     return merged.get(data, [READERS["opening"]])
@@ -72,9 +81,7 @@ def test_any_changed_byte_is_refused_by_everyone_who_reads_it(messages, kind, da
     message = bytearray(messages[kind])
     # Headers and trailers as often as bodies.
     place = data.draw(
-        st.one_of(
-            st.integers(0, 60), st.integers(-40, -1), st.integers(0, len(message) - 1)
-        )
+        st.one_of(st.integers(0, 60), st.integers(-40, -1), st.integers(0, len(message) - 1))
     )
     message[place] ^= data.draw(st.integers(1, 255))
     for use in [READERS[kind], *users(kind)]:
@@ -114,11 +121,22 @@ def test_random_bytes_give_only_wire_errors(kind, data):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@given(st.binary(max_size=80), st.integers(0, 2 * POLY), st.integers(0, 255))
+@given(st.data())
 @settings(deadline=None)
-def test_random_bodies_in_a_right_frame_give_only_wire_errors(kind, head, length, fill):
+def test_random_bodies_in_a_right_frame_give_only_wire_errors(kind, data):
     """The checksum is no secret: a hostile sender passes it, and meets the checks behind it."""
-    body = head + bytes([fill]) * length
+    small = st.integers(0, 300).map(lambda value: le(value, 2))
+    heads = st.one_of(
+        st.binary(max_size=80),
+        st.lists(small, max_size=4).map(b"".join),
+        st.builds(lambda lanes, count: le(lanes, 4) + count, st.integers(0, 20_000), small),
+        st.builds(lambda r, s: r + bytes(32) + le(len(s), 2) + b"".join(s), small, st.lists(small)),
+    )
+    lengths = st.one_of(
+        st.integers(0, 2 * POLY), st.sampled_from([POLY, 2 * POLY, 3 * POLY, POLY + 48])
+    )
+    fill = st.sampled_from([0, 1, 0x7F, 0xFF])
+    body = data.draw(heads) + bytes([data.draw(fill)]) * data.draw(lengths)
     data = frame(KINDS[kind], body)
     try:
         parsed = READERS[kind](data)
@@ -126,9 +144,7 @@ def test_random_bodies_in_a_right_frame_give_only_wire_errors(kind, head, length
         return
     # Whatever is accepted is the one encoding of what was read.
     if kind == "ciphertext":
-        again = wire.write_ciphertext(
-            parsed.lanes, [wire.pack_residues(parsed.residues)], DEFAULT
-        )
+        again = wire.write_ciphertext(parsed.lanes, [wire.pack_residues(parsed.residues)], DEFAULT)
     else:
         again = getattr(wire, f"write_{kind}")(parsed, DEFAULT)
     assert again == data
