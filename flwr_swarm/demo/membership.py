@@ -20,6 +20,8 @@ from flwr_swarm_attacks import (
 )
 from numpy.typing import NDArray
 
+from flwr_swarm._exceptions import SwarmError
+
 from .apps import task_module
 from .data import Federation, Site
 from .models import State, pool, with_state
@@ -49,7 +51,29 @@ def attack_final(
     x, y, member, ids = _everyone(data)
     model = with_state(state, config)
     target = target_of(model, x, y, member, examples=ids, shadows=shadows)
-    return attack(View.OUTSIDER_FINAL_MODEL, [target], resamples=_RESAMPLES)
+    found: list[AttackResult] = attack(View.OUTSIDER_FINAL_MODEL, [target], resamples=_RESAMPLES)
+    return found
+
+
+def complete_round(updates: Path, sites: int) -> int:
+    """The newest recorded round in which every site's update was merged.
+
+    `RecordedFedAvg` numbers what it is given, so only in such a round is each update's site known.
+
+    Raises
+    ------
+    SwarmError
+        If there is none.
+    """
+    rounds = sorted(updates.glob("round-*-global.pt"), reverse=True)
+    for path in rounds:
+        number = int(path.name.split("-")[1])
+        if len(list(updates.glob(f"round-{number:04d}-member-*.pt"))) == sites:
+            return number
+    raise SwarmError(
+        f"in none of {len(rounds)} recorded rounds were the updates of all {sites} sites merged, "
+        "so no single update can be attacked; the log of the run without encryption says why"
+    )
 
 
 def attack_updates(
@@ -88,7 +112,8 @@ def attack_updates(
         after = _load(updates / f"round-{number:04d}-member-{index:04d}.pt")
         model = with_state(after, config)
         targets.append(target_of(model, x, y, member, examples=ids, shadows=known))
-    return attack(View.LEADER_PLAINTEXT_UPDATE, targets, resamples=_RESAMPLES)
+    found: list[AttackResult] = attack(View.LEADER_PLAINTEXT_UPDATE, targets, resamples=_RESAMPLES)
+    return found
 
 
 def _shadows(

@@ -170,7 +170,8 @@ def _run(job: _Job) -> Study:
     with job.step("auroc", "AUROC on patients of no site"):
         auroc = {name: models.auroc(s, patients.external, config) for name, s in scores.items()}
     with job.step("attacks", f"Attacks: {settings.shadows} shadow models for each target"):
-        attacks = _attack(job, patients, {"pooled": pooled, **finals}, updates, shown)
+        number = membership.complete_round(updates, len(patients.sites))
+        attacks = _attack(job, patients, {"pooled": pooled, **finals}, updates, number)
     return Study(
         settings=settings,
         data=patients,
@@ -182,7 +183,7 @@ def _run(job: _Job) -> Study:
 
 
 def _attack(
-    job: _Job, patients: data.Federation, targets: Mapping[str, State], updates: Path, shown: int
+    job: _Job, patients: data.Federation, targets: Mapping[str, State], updates: Path, number: int
 ) -> list[tuple[str, AttackResult]]:
     config, count = job.settings.config, job.settings.shadows
     with progress_bar(job.console) as progress:
@@ -198,7 +199,7 @@ def _attack(
             for result in membership.attack_final(state, patients, config, shadows)
         ]
         single = membership.attack_updates(
-            updates, shown, patients, config, shadows=count, progress=report
+            updates, number, patients, config, shadows=count, progress=report
         )
     return found + [("plaintext", result) for result in single]
 
