@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Election} from "./Election.sol";
 import {Signatures} from "./Signatures.sol";
+import {SwarmState} from "./SwarmState.sol";
 
 /// @title One swarm: its members, its rounds, and one certificate a round.
 /// @notice No owner, no upgrade, no funds. Only members act, and nothing that one member does can
@@ -15,192 +16,10 @@ import {Signatures} from "./Signatures.sol";
 ///             before it is refilled, unless every fresh sealer failed or a leader is fixed;
 ///         I6  a certificate needs the view's leader and a quorum of the round's committee;
 ///         I7  round numbers grow by one, and a finished round never changes.
-contract Swarm {
+contract Swarm is SwarmState {
     using Election for uint64;
 
-    enum Phase {
-        IDLE,
-        SEALING,
-        MERGING,
-        CERTIFIED,
-        VOID
-    }
-
-    enum VoidReason {
-        TOO_FEW_SEALS,
-        TOO_FEW_WITNESSES,
-        NO_LEADER_LEFT
-    }
-
-    struct Genesis {
-        address account;
-        bytes32 encryptionKey;
-        bytes32 commitment;
-    }
-
-    /// @dev `fixedLeader` is 255 for none; `epsilonCap` is in micro-epsilon, 2^64 - 1 for none.
-    struct Policy {
-        uint8 threshold;
-        uint8 minIncluded;
-        uint8 witnesses;
-        uint8 maxCommittee;
-        uint8 closeAt;
-        uint8 fixedLeader;
-        uint8 maxViews;
-        uint32 sealSeconds;
-        uint32 mergeSeconds;
-        uint64 epsilonCap;
-        bytes32 terms;
-    }
-
-    struct Member {
-        address account;
-        uint32 reveals;
-        uint64 epsilon;
-        bytes32 encryptionKey;
-        bytes32 commitment;
-    }
-
-    /// @dev `base` is the newest round that was certified before this one opened, 0 for none;
-    ///      `witnessed` counts the verified seals of its committee.
-    struct Round {
-        Phase phase;
-        uint8 view_;
-        uint8 witnessed;
-        uint64 sealDeadline;
-        uint64 mergeDeadline;
-        uint64 base;
-        uint64 sealers;
-        uint64 abstained;
-        uint64 included;
-        bytes32 parent;
-        bytes32 beacon;
-        bytes32 aggregateHash;
-        bytes succession;
-        bytes committee;
-    }
-
-    struct Hashes {
-        bytes32 payload;
-        bytes32 shares;
-    }
-
-    struct Note {
-        bool taken;
-        bool verified;
-        uint64 epsilon;
-    }
-
-    struct SealCall {
-        uint64 round;
-        bytes32 parent;
-        bytes32 payloadHash;
-        bytes32 sharesHash;
-        bytes32 reveal;
-        bytes32 commitment;
-        uint64 epsilon;
-        bool verified;
-    }
-
-    struct SealSeen {
-        uint8 member;
-        bytes32 payloadHash;
-        bytes32 sharesHash;
-        uint64 epsilon;
-        bool verified;
-    }
-
-    uint256 private constant MAX_MEMBERS = 64;
-    uint8 private constant NO_LEADER = 255;
-
-    /// @notice Number of the newest round, 0 before the first.
-    uint64 public current;
-    /// @notice Number of the newest certified round, 0 for none.
-    uint64 public lastCertified;
-    /// @notice Members taken out of the shuffle bag.
-    uint64 public led;
-    /// @notice Beacon of the newest draw.
-    bytes32 public beacon;
-    /// @dev XOR of what the seals of the current round reveal, so that their order is nothing.
-    bytes32 private _mix;
-
-    Policy private _policy;
-    Member[] private _members;
-    mapping(address account => uint256 indexPlusOne) private _indexOf;
-    mapping(uint64 round => Round) private _rounds;
-    mapping(uint64 round => mapping(uint8 member => Hashes)) private _hashes;
-    mapping(uint64 round => mapping(bytes32 payloadHash => Note)) private _notes;
-
-    event Founded(uint256 members, Policy policy);
-    event SealingOpened(uint64 indexed round, bytes32 parent, uint64 deadline);
-    event Sealed(
-        uint64 indexed round,
-        uint8 indexed member,
-        bytes32 payloadHash,
-        bytes32 sharesHash,
-        uint64 epsilon,
-        bool verified
-    );
-    event Abstained(uint64 indexed round, uint8 indexed member);
-    event MembersMissed(uint64 indexed round, uint64 missing);
-    event Drawn(uint64 indexed round, bytes32 beacon, bytes succession, bytes committee);
-    event ViewStarted(uint64 indexed round, uint8 view_, uint8 leader, uint64 deadline);
-    event LeaderMissed(uint64 indexed round, uint8 view_, uint8 leader);
-    event Certified(
-        uint64 indexed round, uint8 view_, uint64 included, bytes32 aggregateHash, uint64 signers
-    );
-    event RoundVoided(uint64 indexed round, VoidReason reason);
-
-    error MemberCountOutOfRange(uint256 members);
-    error ZeroAccount(uint256 member);
-    error DuplicateAccount(address account);
-    error ZeroHash();
-    error ThresholdOutOfRange(uint8 threshold);
-    error MinIncludedOutOfRange(uint8 minIncluded);
-    error WitnessesOutOfRange(uint8 witnesses);
-    error CommitteeOutOfRange(uint8 maxCommittee);
-    error CloseAtOutOfRange(uint8 closeAt);
-    error FixedLeaderOutOfRange(uint8 fixedLeader);
-    error SecondsOutOfRange(uint32 sealSeconds, uint32 mergeSeconds);
-    error ViewsOutOfRange(uint8 maxViews);
-
-    error NotAMember(address account);
-    error WrongRound(uint64 round, uint64 current);
-    error SealingClosed(uint64 round);
-    error SealingOpen(uint64 round);
-    error ParentMismatch(bytes32 parent, bytes32 expected);
-    error AlreadySealed(uint64 round, uint8 member);
-    error AlreadyAbstained(uint64 round, uint8 member);
-    error WrongReveal(uint8 member, uint32 reveals);
-    error EpsilonDecreased(uint64 epsilon, uint64 recorded);
-    error BudgetExceeded(uint64 spent, uint64 cap);
-    error DuplicatePayload(bytes32 payloadHash);
-    error DeadlineNotReached(uint64 deadline);
-    error NotMerging(uint64 round);
-    error AlreadyCertified(uint64 round);
-    error WrongView(uint8 view_, uint8 current);
-    error NotSealed(uint256 members);
-    error TooFewIncluded(uint256 included, uint256 required);
-    error NoOffice(uint256 members);
-    error LeaderNotSigned(uint8 leader);
-    error BelowQuorum(uint256 signed, uint256 required);
-    error SignatureCount(uint256 signatures, uint256 signers);
-    error BadSignature(uint8 member);
-
-    /// @notice Found a swarm. Member i is `genesis[i]` for ever.
-    constructor(Genesis[] memory genesis, Policy memory policy_) {
-        _checkPolicy(policy_, genesis.length);
-        _policy = policy_;
-        for (uint256 i; i < genesis.length; ++i) {
-            Genesis memory g = genesis[i];
-            if (g.account == address(0)) revert ZeroAccount(i);
-            if (_indexOf[g.account] != 0) revert DuplicateAccount(g.account);
-            if (g.encryptionKey == 0 || g.commitment == 0) revert ZeroHash();
-            _indexOf[g.account] = i + 1;
-            _members.push(Member(g.account, 0, 0, g.encryptionKey, g.commitment));
-        }
-        emit Founded(genesis.length, policy_);
-    }
+    constructor(Genesis[] memory genesis, Policy memory policy_) SwarmState(genesis, policy_) {}
 
     // --- sealing ----------------------------------------------------------------------------
 
@@ -314,61 +133,7 @@ contract Swarm {
         }
     }
 
-    // --- reading ----------------------------------------------------------------------------
-
-    struct RoundSeen {
-        uint64 number;
-        Round round;
-        SealSeen[] seals;
-    }
-
-    /// @notice Everything a member needs, in one consistent look.
-    function look()
-        external
-        view
-        returns (
-            uint64 time,
-            Policy memory policy_,
-            Member[] memory members,
-            RoundSeen memory newest,
-            RoundSeen memory final_
-        )
-    {
-        newest = roundAt(current);
-        return (uint64(block.timestamp), _policy, _members, newest, roundAt(newest.round.base));
-    }
-
-    /// @notice One round with its seals in ascending order of member.
-    function roundAt(uint64 number) public view returns (RoundSeen memory seen) {
-        seen.number = number;
-        seen.round = _rounds[number];
-        seen.seals = new SealSeen[](seen.round.sealers.count());
-        uint256 slot;
-        for (uint8 m; m < _members.length; ++m) {
-            if (!seen.round.sealers.has(m)) continue;
-            Hashes storage h = _hashes[number][m];
-            Note storage note = _notes[number][h.payload];
-            seen.seals[slot++] = SealSeen(m, h.payload, h.shares, note.epsilon, note.verified);
-        }
-    }
-
     // --- inside -----------------------------------------------------------------------------
-
-    function _checkPolicy(Policy memory p, uint256 n) private pure {
-        if (n == 0 || n > MAX_MEMBERS) revert MemberCountOutOfRange(n);
-        if (p.threshold == 0 || p.threshold > n) revert ThresholdOutOfRange(p.threshold);
-        if (p.minIncluded == 0 || p.minIncluded > n) revert MinIncludedOutOfRange(p.minIncluded);
-        if (p.witnesses > n) revert WitnessesOutOfRange(p.witnesses);
-        if (p.maxCommittee == 0 || p.maxCommittee > 7) revert CommitteeOutOfRange(p.maxCommittee);
-        if (p.closeAt < p.minIncluded || p.closeAt > n) revert CloseAtOutOfRange(p.closeAt);
-        if (p.fixedLeader != NO_LEADER && p.fixedLeader >= n) {
-            revert FixedLeaderOutOfRange(p.fixedLeader);
-        }
-        if (p.sealSeconds == 0 || p.mergeSeconds == 0) {
-            revert SecondsOutOfRange(p.sealSeconds, p.mergeSeconds);
-        }
-        if (p.maxViews == 0 || p.maxViews > 8) revert ViewsOutOfRange(p.maxViews);
-    }
 
     function _sender() private view returns (uint8) {
         uint256 indexPlusOne = _indexOf[msg.sender];

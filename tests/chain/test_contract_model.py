@@ -189,5 +189,5 @@ class Contract(RuleBasedStateMachine):
             CHAIN.revert(self.mark)
 
 
-Contract.TestCase.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
+Contract.TestCase.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
 TestContract = Contract.TestCase

@@ -1,0 +1,114 @@
+"""The development chain's loopback server: small, strict, and for development only."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from chain_support import key_of
+
+from flwr_swarm.chain import server as server_module
+from flwr_swarm.chain.embedded import EmbeddedChain
+from flwr_swarm.chain.jsonrpc import RpcError
+from flwr_swarm.chain.server import ChainServer
+
+
+@pytest.fixture
+def served(chain: EmbeddedChain) -> Iterator[ChainServer]:
+    with ChainServer(chain) as server:
+        yield server
+
+
+def ask(url: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    request = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def rpc(method: Any, *params: Any) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": 5, "method": method, "params": params}).encode()
+
+
+def test_the_server_says_that_it_is_for_development(
+    chain: EmbeddedChain, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ChainServer(chain) as server:
+        assert "development" in caplog.text
+        status, answer = ask(server.url, rpc("web3_clientVersion"))
+    assert status == 200
+    assert answer["id"] == 5
+    assert "for development only" in answer["result"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"\xff\x00", -32700),
+        (b"[" * 100_000, -32600),
+        (b"[]", -32600),
+        (b'{"method": 5}', -32600),
+        (b'{"method": "eth_chainId", "params": {}}', -32602),
+        (rpc("eth_sign", "0x"), -32601),
+        (rpc("personal_unlockAccount"), -32601),
+        (rpc("__init__"), -32601),
+        (rpc("eth_call"), -32602),
+        (rpc("eth_call", 5), -32602),
+        (rpc("eth_call", {"to": "0x12"}), -32602),
+        (rpc("eth_getTransactionByHash", 7), -32602),
+        (rpc("eth_getBlockByNumber", "x"), -32602),
+        (rpc("eth_getLogs", {"address": "0x", "topics": ["0x"]}), -32602),
+        (rpc("eth_sendRawTransaction", "0x02ff"), -32000),
+        (rpc("eth_sendRawTransaction", "0x"), -32000),
+    ],
+)
+def test_malformed_requests_get_an_error_and_the_server_lives(
+    served: ChainServer, body: bytes, code: int
+) -> None:
+    status, answer = ask(served.url, body)
+    assert (status, answer["error"]["code"]) == (200, code)
+    assert ask(served.url, rpc("eth_chainId"))[1]["result"] == hex(77)
+
+
+def test_oversized_requests_and_foreign_hosts_are_refused(
+    served: ChainServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "MAX_REQUEST", 100)
+    assert ask(served.url, b"x" * 101)[0] == 413
+    assert ask(served.url, rpc("eth_chainId"), {"Host": "evil.example"})[0] == 403
+
+
+def test_a_stopped_server_frees_its_thread(chain: EmbeddedChain) -> None:
+    server = ChainServer(chain).start()
+    url = server.url
+    server.stop()
+    server.stop()
+    assert not any(thread.name == "flwr-swarm-chain" for thread in threading.enumerate())
+    with pytest.raises(urllib.error.URLError):
+        ask(url, rpc("eth_chainId"))
+    with pytest.raises(RuntimeError):
+        _ = server.url
+
+
+def test_a_transaction_for_another_chain_is_refused_by_the_chain(chain: EmbeddedChain) -> None:
+    fields = {
+        "type": 2,
+        "chainId": chain.chain_id + 1,
+        "nonce": 0,
+        "to": key_of(1).address,
+        "value": 0,
+        "gas": 21_000,
+        "maxFeePerGas": 0,
+        "maxPriorityFeePerGas": 0,
+    }
+    raw = "0x" + bytes(key_of(0).sign_transaction(fields).raw_transaction).hex()
+    with pytest.raises(RpcError, match="invalid chain id"):
+        chain.request("eth_sendRawTransaction", [raw])
