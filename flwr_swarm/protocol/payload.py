@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ Layout = tuple[tuple[str, int], ...]
 _MAGIC = b"FSP1"
 _LONGEST_LAYOUT = 65_536
 _LONGEST_HEADER = 2**24
-_PLAIN_DTYPES = frozenset("fiub")
+_PLAIN_DTYPE = re.compile(r"[<|][fiub]\d{1,2}")
+"""What `array_bytes` writes; numpy's own parser of dtypes evaluates more than that."""
 
 
 def encode_layout(layout: Layout) -> bytes:
@@ -103,6 +105,8 @@ def decode_plain(
         header = json.loads(payload[8 : 8 + size])
         position, arrays = 8 + size, {}
         for name, dtype_name, shape in header["arrays"]:
+            if not _PLAIN_DTYPE.fullmatch(str(dtype_name)):
+                raise ValueError
             dtype = np.dtype(str(dtype_name))
             count = 1
             for length in shape:
@@ -110,7 +114,7 @@ def decode_plain(
                     raise ValueError
                 count *= length
             end = position + count * dtype.itemsize
-            if dtype.kind not in _PLAIN_DTYPES or end > len(payload) or str(name) in arrays:
+            if end > len(payload) or str(name) in arrays:
                 raise ValueError
             flat = np.frombuffer(payload, dtype, count, position)
             arrays[str(name)] = flat.reshape(tuple(shape)).copy()
@@ -125,10 +129,16 @@ def decode_plain(
 
 
 def _is_metric(value: object) -> bool:
-    number = (int, float)
+    """What Flower's MetricRecord takes: numbers, or lists of one kind of number."""
     if isinstance(value, list):
-        return all(isinstance(v, number) and not isinstance(v, bool) for v in value)
-    return isinstance(value, number) and not isinstance(value, bool)
+        return len({type(v) for v in value}) <= 1 and all(_is_number(v) for v in value)
+    return _is_number(value)
+
+
+def _is_number(value: object) -> bool:
+    if type(value) is int:
+        return -(2**63) <= value < 2**63
+    return type(value) is float
 
 
 def merge_plain(payload_hashes: list[bytes]) -> bytes:
