@@ -173,7 +173,7 @@ class Founding:
         policy = self.policy(len(node_ids), sampled(len(node_ids)), terms)
         resources = ExitStack()
         try:
-            chain = EmbeddedChain()
+            chain = EmbeddedChain(clock=clock.now)
             server = resources.enter_context(ChainServer(chain))
             deployer = Account.create()  # pays for one transaction and gets no power from it
             contract = contract_address(deployer.address)
