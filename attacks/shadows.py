@@ -166,7 +166,10 @@ def train_shadows(
             if progress is not None:
                 progress(done, epochs * steps)
     if not all(bool(torch.isfinite(p).all()) for p in parameters):
-        raise ConfigurationError(f"shadow training diverged with lr={lr}; choose a smaller one")
+        raise ConfigurationError(
+            f"shadow training diverged (lr={lr}): parameters are not finite; choose a smaller "
+            "learning rate, and see that the examples are finite"
+        )
     return Ensemble(
         skeleton=ensemble.skeleton,
         parameters={k: v.detach() for k, v in ensemble.parameters.items()},

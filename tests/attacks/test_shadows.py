@@ -145,7 +145,7 @@ def test_confidence_of_many_classes_is_log_odds():
         ({"masks": np.r_[[np.ones(N, bool)], [np.arange(N) < 2]]}, "balance"),
         ({"lr": None}, "either lr or optimizer"),
         ({"epochs": 0}, "epochs"),
-        ({"lr": 1e39}, "diverged"),
+        ({"x": X * torch.nan}, "diverged"),
         (
             {"make": lambda: nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))},
             "Norm",
@@ -154,9 +154,10 @@ def test_confidence_of_many_classes_is_log_odds():
 )
 def test_what_cannot_be_trained_is_refused(change, says):
     make, y = CASES["one logit"]
-    call = {"make": make, "masks": balanced_masks(2, N, seed=0), "lr": 0.1, "epochs": 4} | change
+    masks = balanced_masks(2, N, seed=0)
+    call = {"make": make, "x": X, "masks": masks, "lr": 0.1, "epochs": 4} | change
     with pytest.raises(ConfigurationError, match=says):
         train_shadows(
-            call["make"], X, y, call["masks"],
+            call["make"], call["x"], y, call["masks"],
             epochs=call["epochs"], batch_size=BATCH, lr=call["lr"],
         )  # fmt: skip
