@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from chain_support import MODEL, Swarm, digest, refused
+from chain_support import MODEL, START, Swarm, digest, refused
 
 from flwr_swarm.chain.embedded import EmbeddedChain
 from flwr_swarm.protocol.ledger import AdvanceCall, CloseCall
@@ -66,6 +66,23 @@ def test_sealing_closes_by_deadline_with_those_who_came(chain: EmbeddedChain) ->
     current = swarm.view.current
     assert current.phase is Phase.MERGING
     assert sorted(current.succession) == [0, 3]
+
+
+def test_the_deadline_itself_is_still_in_time_and_the_second_after_is_late() -> None:
+    clock = [START]
+    swarm = Swarm(EmbeddedChain(clock=lambda: clock[0]), 4)
+    swarm.seal(0, 1)
+    clock[0] = deadline = swarm.view.current.seal_deadline
+    refused("DeadlineNotReached", swarm.ledgers[0], CloseCall(round=1))
+    swarm.seal(1, 1)  # this block carries the deadline, the next one a second more
+    assert swarm.view.now == deadline + 1
+    refused("SealingClosed", swarm.ledgers[2], swarm.seal_call(2, 1))
+    swarm.close(1)
+    clock[0] = swarm.view.current.merge_deadline
+    refused("DeadlineNotReached", swarm.ledgers[2], AdvanceCall(round=1, view=0))
+    clock[0] += 1
+    swarm.advance(1, 0)
+    assert swarm.view.current.view == 1
 
 
 def test_too_few_seals_at_the_deadline_void_the_round(chain: EmbeddedChain) -> None:
