@@ -170,7 +170,8 @@ class SwarmStrategy(Strategy):
         """Stop the chain that this strategy started. `start` calls it by itself."""
         if self._swarm is not None:
             self._swarm.close()
-        self._swarm = self._driver = self._evidence = None
+        self._swarm = self._driver = self._evidence = self._training = None
+        self._proof = ModelProof()
 
     def summary(self) -> None:
         """Log the swarm's settings and the wrapped strategy's."""

@@ -18,7 +18,8 @@ from .write import Records
 log = logging.getLogger("flwr.swarm")
 T = TypeVar("T")
 
-_POLL_SECONDS = 0.1
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 0.5
 _GRACE_SECONDS = 5.0
 """Once enough replies are in, stragglers get this long; then the round goes on without them."""
 
@@ -77,10 +78,12 @@ class Trips:
             Message(RecordDict(cast(dict[str, Any], requests[member])), node, MessageType.TRAIN)
             for node, member in node_of.items()
         ]
-        waiting = set(self.grid.push_messages(messages))
+        # A message that could not be pushed has no id; its member counts as silent.
+        waiting = {pushed for pushed in self.grid.push_messages(messages) if pushed}
         asked = {message.metadata.message_id: message.metadata.dst_node_id for message in messages}
         end = self.clock.now() + seconds
         replies: list[T] = []
+        pause = _FIRST_PAUSE
         while waiting and self.clock.now() < end:
             for message in self.grid.pull_messages(waiting):
                 waiting.discard(message.metadata.reply_to_message_id)
@@ -91,7 +94,8 @@ class Trips:
             if waiting:
                 if enough(replies):
                     end = min(end, self.clock.now() + _GRACE_SECONDS)
-                self.clock.sleep(_POLL_SECONDS)
+                self.clock.sleep(pause)
+                pause = min(_LONGEST_PAUSE, 1.5 * pause)
         if waiting:
             late = sorted(node_of.get(asked.get(reply_id, 0), -1) for reply_id in waiting)
             log.warning("%s: no reply from members %s within %.0f s", what, late, seconds)
