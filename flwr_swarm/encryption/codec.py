@@ -22,7 +22,7 @@ from flwr_swarm._exceptions import ConfigurationError, OpeningRejected, UpdateMi
 from . import fixed_point
 from .fixed_point import METRIC_LIMBS, PRODUCT_LIMIT, WEIGHT_FRACTION, WEIGHT_LIMBS, WEIGHT_LIMIT
 from .parameters import DEFAULT, MAX_MEMBERS
-from .quantise import check_update, clip_factor, round_to_grid
+from .quantise import check_update, clip_to_ball, round_to_grid
 from .randomness import RandomBytes
 
 LANE_BITS: Final = DEFAULT.lane_bits
@@ -184,8 +184,8 @@ class Codec:
         """
         check_update(update)
         fixed = fixed_point.fixed_weight(weight, self.max_weight)
-        factor = clip_factor(update, self.clip)
-        head = [*fixed_point.limbs(fixed, WEIGHT_LIMBS), int(factor < 1.0)]
+        bounded, clipped = clip_to_ball(update, self.clip)
+        head = [*fixed_point.limbs(fixed, WEIGHT_LIMBS), int(clipped)]
         for index, metric in enumerate(metrics):
             product = fixed_point.fixed_product(
                 fixed,
@@ -199,8 +199,8 @@ class Codec:
         lanes[: len(head)] = head
         share = fixed / 2**WEIGHT_FRACTION / self.max_weight
         round_to_grid(
-            update,
-            scale=factor / self.clip * share * self.levels,
+            bounded,
+            scale=share * self.levels / self.clip,
             levels=self.levels,
             random=random,
             out=lanes[len(head) :],
@@ -242,7 +242,7 @@ class Codec:
         clipped = int(sums[WEIGHT_LIMBS])
         signed = sums[head:].astype(np.int64) - included * self.levels
         if (
-            not 0 < fixed <= included * self.max_weight * 2**WEIGHT_FRACTION
+            not 0 < fixed <= included * fixed_point.largest_weight(self.max_weight)
             or clipped > included
             or np.max(np.abs(signed), initial=0) > included * self.levels
         ):

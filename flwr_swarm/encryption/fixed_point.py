@@ -41,6 +41,11 @@ def metric_fraction(max_weight: float, metric_bound: float) -> int:
     return 61 - math.ceil(math.log2(max_weight * metric_bound))
 
 
+def largest_weight(max_weight: float) -> int:
+    """The integer of the greatest weight that is not above `max_weight`, exact."""
+    return math.floor(Fraction(max_weight) * 2**WEIGHT_FRACTION)
+
+
 def fixed_weight(weight: float, max_weight: float) -> int:
     """weight * 2^16 to the nearest integer.
 
@@ -67,7 +72,7 @@ def fixed_weight(weight: float, max_weight: float) -> int:
             "a member without examples must not take part"
         )
     # Rounding must not lift a weight above a bound that lies between two integers.
-    return min(fixed, math.floor(Fraction(max_weight) * 2**WEIGHT_FRACTION))
+    return min(fixed, largest_weight(max_weight))
 
 
 def fixed_product(fixed: int, metric: float, *, bound: float, fraction: int, index: int) -> int:

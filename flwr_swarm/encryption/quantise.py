@@ -40,14 +40,19 @@ def check_update(update: NDArray[np.float64]) -> None:
         )
 
 
-def clip_factor(update: NDArray[np.float64], clip: float) -> float:
-    """What a finite `update` is multiplied by so that its L2 norm is at most `clip`."""
+def clip_to_ball(update: NDArray[np.float64], clip: float) -> tuple[NDArray[np.float64], bool]:
+    """A finite `update` scaled down to L2 norm `clip` if it is longer, and whether it was."""
     largest = float(np.max(np.abs(update)))
     if largest == 0.0:
-        return 1.0
-    # Scaled by its largest entry, so that no square overflows or vanishes.
-    relative = math.sqrt(float(np.sum(np.square(update / largest))))
-    return min(1.0, clip / largest / relative)
+        return update, False
+    # In two steps, through the largest entry: no square overflows or vanishes, and no factor is
+    # so small that it loses digits, which would let the clipped norm exceed the bound.
+    direction = update / largest
+    relative = math.sqrt(float(np.sum(np.square(direction))))
+    if clip / largest >= relative:
+        return update, False
+    direction *= clip / relative
+    return direction, True
 
 
 def round_to_grid(

@@ -20,6 +20,7 @@ from flwr_swarm._exceptions import (
     UpdateMismatch,
 )
 from flwr_swarm.encryption import Codec
+from flwr_swarm.encryption.quantise import clip_to_ball
 
 finite = st.floats(-1e6, 1e6, allow_subnormal=True)
 
@@ -142,14 +143,16 @@ def test_rounding_is_unbiased(fraction):
 
 @given(hnp.arrays(np.float64, 5, elements=st.floats(-1e308, 1e308)), st.floats(1e-6, 1e6))
 def test_clipping_bounds_the_norm_and_keeps_the_direction(update, clip):
-    from flwr_swarm.encryption.quantise import clip_factor
-
-    factor = clip_factor(update, clip)
-    assert 0 <= factor <= 1
-    norm = math.sqrt(sum(Fraction(float(x)) ** 2 for x in update * factor))
-    assert norm <= clip * (1 + 1e-12)
-    if factor < 1:
-        assert norm >= clip * (1 - 1e-9)
+    bounded, clipped = clip_to_ball(update, clip)
+    quarter = update / 4  # the norm of the whole may be too large for a float
+    before, after = math.hypot(*quarter), math.hypot(*bounded)
+    assert after <= clip * (1 + 1e-12)
+    if clipped:
+        assert after >= clip * (1 - 1e-12)
+        assert np.allclose(bounded / clip, quarter / before, rtol=1e-12, atol=1e-300)
+    else:
+        assert bounded is update
+        assert 4 * before <= clip * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("clip", [0.0, -1.0, math.nan, math.inf])
