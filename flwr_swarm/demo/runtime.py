@@ -46,7 +46,7 @@ class Runtime:
     """
 
     def __init__(self, *, root: Path, port: int, env: Mapping[str, str], nodes: int) -> None:
-        self._root = root
+        self.root = root
         self._port = port
         self._env = dict(env)
         self._nodes = nodes
@@ -104,7 +104,7 @@ class Runtime:
             stdout=sink,
             stderr=subprocess.STDOUT,
             env=self._env,
-            cwd=self._root,
+            cwd=self.root,
             start_new_session=True,
         ) as flwr:
             try:
@@ -130,7 +130,7 @@ class Runtime:
             capture_output=True,
             text=True,
             env=self._env,
-            cwd=self._root,
+            cwd=self.root,
             check=False,
         )
         try:

@@ -1,0 +1,49 @@
+"""The main job as a user runs it, on the bundled data: nothing in it is replaced."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from flwr_swarm.demo import processes
+
+
+@pytest.mark.timeout(600)
+def test_the_demo_runs_reports_verifies_and_leaves_nothing(tmp_path, monkeypatch):
+    out, mark = tmp_path / "swarm-demo", "end-to-end-" + str(os.getpid())
+    monkeypatch.setenv("FLWR_SWARM_TEST", mark)
+    command = [sys.executable, "-m", "flwr_swarm.cli"]
+    done = subprocess.run(
+        [*command, "demo", "--dataset", "breast-cancer", "--quick", "--out", str(out)],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.setattr(processes, "MARK", "FLWR_SWARM_TEST")
+    assert processes.family(mark) == set()
+
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert [entry["status"] for entry in result["rounds"]] == ["certified"] * 3
+    assert len({entry["leader"] for entry in result["rounds"]}) == 3  # the shuffle bag
+    assert all(0 < spent <= 8 for spent in result["rounds"][-1]["epsilon"].values())
+    for entry in result["rounds"]:
+        assert entry["aggregate_hash"] in (out / "report.html").read_text(encoding="utf-8")
+        assert f"round  {entry['round']}" in done.stdout
+    for model in ("pooled", "federated", "swarm"):
+        assert result["auroc"][model]["value"] > 0.9  # a set on which chance is 0.5
+
+    proof = subprocess.run(
+        [*command, "verify", str(out / "run")], capture_output=True, text=True, check=False
+    )
+    assert proof.returncode == 0, proof.stderr
+    assert "3 of 3 rounds certified" in proof.stdout
+    final = out / "run" / "final.npz"
+    content = bytearray(final.read_bytes())
+    content[len(content) // 2] ^= 1
+    final.write_bytes(bytes(content))
+    proof = subprocess.run(
+        [*command, "verify", str(out / "run")], capture_output=True, text=True, check=False
+    )
+    assert proof.returncode == 1
+    assert "final.npz" in proof.stderr

@@ -1,0 +1,72 @@
+"""Whatever a start began, however it hid, is ended; what others began is left alone."""
+
+import os
+import secrets
+import subprocess
+import sys
+
+import pytest
+
+from flwr_swarm.demo import processes
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes of POSIX systems")
+
+_SLEEPER = "print('ready', flush=True); import time; time.sleep(600)"
+_STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + _SLEEPER
+# In a session of its own: a child that throws its environment, and with it the mark, away.
+_MIDDLE = f"""
+import os, sys, time
+if os.fork() == 0:
+    os.execve(sys.executable, [sys.executable, "-c", {_SLEEPER!r}], {{}})
+time.sleep(600)
+"""
+_ROOT = f"""
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", {_MIDDLE!r}], start_new_session=True)
+subprocess.Popen([sys.executable, "-c", {_STUBBORN!r}])
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    monkeypatch.setattr(processes, "_GRACE_SECONDS", 0.5)
+
+
+def _start(mark):
+    return subprocess.Popen(
+        [sys.executable, "-c", _ROOT],
+        env={**os.environ, processes.MARK: mark},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_whole_tree_ends_the_stubborn_and_the_disguised_included(fast):
+    mark = secrets.token_hex(8)
+    with _start(mark) as root:
+        assert [root.stdout.readline().strip() for _ in range(2)] == ["ready", "ready"]
+        before = processes.family(mark)
+        assert len(before) == 4
+        assert root.pid in {process.pid for process in before}
+        processes.end(mark, root.pid)
+        root.stdout.close()
+    assert processes.family(mark) == set()
+    table = processes._table()
+    assert not [p for p in before if p.pid in table and table[p.pid].born == p.born]
+
+
+def test_a_stranger_is_left_alone(fast):
+    mine, other = secrets.token_hex(8), secrets.token_hex(8)
+    command = [sys.executable, "-c", "input()"]
+    env = {**os.environ, processes.MARK: other}
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE) as stranger:
+        processes.end(mine)
+        assert stranger.poll() is None
+        assert stranger.pid in {process.pid for process in processes.family(other)}
+        stranger.kill()
+
+
+def test_ending_nothing_is_no_error(fast):
+    processes.end(secrets.token_hex(8))
