@@ -96,8 +96,8 @@ def make_private(
 
     Only what goes through the model's layers is seen: a penalty on the parameters themselves
     (FedProx's proximal term) does not reach the privatised gradient; weight decay in the
-    optimizer does. Gradients are clipped with per-layer hooks rather than Opacus' ghost clipping,
-    which replaces the loss function and so costs another line in the loop.
+    optimizer does. Linear layers never hold a gradient a record (see `hooks`); other layers do,
+    so memory grows with batch size times their parameters.
     """
     _check_numbers(
         epochs=epochs,

@@ -2,6 +2,11 @@
 
 Opacus catches them by module backward hooks instead. Those forbid in-place activations, and make
 torch warn in every loop whose data need no gradient, which is every ordinary loop.
+
+A linear layer's gradient for one record is the outer product of its output gradient and its input.
+It is kept as these two factors and never multiplied out: norms and clipped sums follow from them
+(ghost clipping by book-keeping, Bu et al. 2023), with one backward pass and any loss function.
+Opacus' own ghost clipping needs two passes and its own loss object.
 """
 
 from __future__ import annotations
@@ -58,7 +63,61 @@ class RecordHooks(GradSampleHooks):  # type: ignore[misc]
 
     def _on_forward(self, backward: Any, layer: nn.Module, inputs: Any, output: Any) -> None:
         watched = output[0] if isinstance(output, tuple) else output
-        if not (layer.training and torch.is_grad_enabled() and watched.requires_grad):
+        trainable = any(p.requires_grad for p in layer.parameters(recurse=False))
+        if not (trainable and layer.training and torch.is_grad_enabled()):
             return
         self.capture_activations_hook(layer, inputs, output)
         watched.register_hook(lambda grad: backward(layer, None, (grad,)))
+
+    def capture_backprops_hook(
+        self,
+        module: Any,
+        _forward_input: Any,
+        forward_output: tuple[torch.Tensor],
+        loss_reduction: str,
+        batch_first: bool,
+    ) -> None:
+        """Leave `grad_sample` on the parameters of `module`; factors where it is linear."""
+        if not (self.hooks_enabled and _is_factored(module)):
+            super().capture_backprops_hook(
+                module, _forward_input, forward_output, loss_reduction, batch_first
+            )
+            return
+        (inputs,), gradients = self.rearrange_grad_samples(
+            module=module,
+            backprops=forward_output[0].detach(),
+            loss_reduction=loss_reduction,
+            batch_first=batch_first,
+        )
+        del module.max_batch_len
+        factor = gradients.view_as(gradients)  # a tensor of its own, to carry the other factor
+        factor.record_inputs = inputs
+        for parameter, sample in ((module.weight, factor), (module.bias, gradients)):
+            if parameter is None or not parameter.requires_grad:
+                continue
+            if parameter.grad_sample is not None:
+                raise ValueError(
+                    "two backward passes before one optimizer step would double the sampling "
+                    "rate; call optimizer.zero_grad() and optimizer.step() for every batch"
+                )
+            parameter.grad_sample = sample
+            parameter._forward_counter -= 1
+
+
+def _is_factored(layer: Any) -> bool:
+    """Whether `layer` is linear, on vectors, and used once in this forward pass.
+
+    A sequence of vectors, or a second use of the weight, adds outer products up.
+    """
+    kind: object = type(layer)  # exactly: a subclass may compute something else
+    return bool(
+        kind is nn.Linear
+        and layer.weight.requires_grad
+        and len(layer.activations) == 1
+        and layer.activations[0][0].ndim == 2
+        and all(
+            p._forward_counter == 1 and not hasattr(p, "_current_grad_sample")
+            for p in layer.parameters()
+            if p.requires_grad
+        )
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from opacus.optimizers import DPOptimizer
 from opacus.optimizers.optimizer import _check_processed_flag, _mark_as_processed
@@ -51,6 +53,18 @@ class PaidOptimizer(DPOptimizer):  # type: ignore[misc]
         self._taken = 0
         self._random = random
 
+    def clip_and_accumulate(self) -> None:
+        """Scale each record's gradient to norm at most `max_grad_norm`, and add them up."""
+        samples = self.grad_samples
+        for sample in samples:
+            _check_processed_flag(sample)
+        square = torch.stack([_square_norms(sample) for sample in samples]).sum(dim=0)
+        scale = (self.max_grad_norm / (square.sqrt() + 1e-6)).clamp(max=1.0)
+        for p, sample in zip(self.params, samples, strict=True):
+            clipped = _weighted_sum(sample, scale).to(p.dtype)
+            p.summed_grad = clipped if p.summed_grad is None else p.summed_grad + clipped
+            _mark_as_processed(p.grad_sample)
+
     def add_noise(self) -> None:
         """Add noise to the clipped sum; every real step passes here before anything changes.
 
@@ -80,3 +94,22 @@ class PaidOptimizer(DPOptimizer):  # type: ignore[misc]
             noise = (std * self._random.normal(p.summed_grad.shape)).to(p.summed_grad.device)
             p.grad = (p.summed_grad.to(torch.float64) + noise).to(p.dtype).view_as(p)
             _mark_as_processed(p.summed_grad)
+
+
+def _square_norms(sample: torch.Tensor) -> torch.Tensor:
+    """Squared L2 norm of each record's gradient of one parameter, shape (records,)."""
+    flat = sample.reshape(len(sample), math.prod(sample.shape[1:]))
+    square: torch.Tensor = flat.square().sum(dim=1)
+    inputs = getattr(
+        sample, "record_inputs", None
+    )  # the outer product's norm is the norms' product
+    return square if inputs is None else square * _square_norms(inputs)
+
+
+def _weighted_sum(sample: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Sum of weight times gradient over the records, of the parameter's shape."""
+    inputs = getattr(sample, "record_inputs", None)
+    if inputs is None:
+        return torch.einsum("i,i...", weight.to(sample.dtype), sample)
+    total: torch.Tensor = (sample * weight.to(sample.dtype)[:, None]).T @ inputs
+    return total

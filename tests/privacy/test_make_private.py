@@ -49,13 +49,26 @@ class Direct(nn.Module):
         return self.out(self.twice(h.relu_()))
 
 
+class Tied(nn.Module):
+    """One weight in two layers, a frozen bias, and a linear layer over a sequence."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.out = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(2, 2)
+        self.b.weight = self.a.weight
+        self.out.bias.requires_grad_(False)
+
+    def forward(self, x):
+        return self.out(self.b(self.a(x).tanh()).reshape(len(x), 2, 2)).sum(dim=1)
+
+
 class Shift(nn.Module):
     def __init__(self):
         super().__init__()
-        self.by = nn.Parameter(torch.randn(4))
+        self.by, self.times = nn.Parameter(torch.randn(4)), nn.Parameter(torch.tensor(1.5))
 
     def forward(self, x):
-        return x + self.by
+        return x * self.times + self.by
 
 
 MODELS = {
@@ -67,6 +80,7 @@ MODELS = {
     ),
     "lstm": Recurrent,
     "direct": Direct,
+    "tied": Tied,
 }  # fmt: skip
 
 
@@ -79,7 +93,8 @@ def test_without_noise_a_step_is_the_clipped_sum_of_single_record_gradients(name
     for x, y in loader.dataset:
         model.zero_grad()
         nn.functional.cross_entropy(model(x[None]), y[None]).backward()
-        grad = torch.cat([p.grad.reshape(-1) for p in model.parameters()])
+        zeros = (torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters())
+        grad = torch.cat([g.reshape(-1) for g in zeros])
         expected += grad * min(1.0, clip / (grad.norm().item() + 1e-6))
     before = weights(model)
     model, optimizer, loader = make_private(
@@ -274,6 +289,26 @@ def test_a_model_wrapped_by_opacus_is_unwrapped():
     )
     assert private is model
     train(private, optimizer, loader)
+
+
+def test_two_backward_passes_in_one_step_are_refused():
+    model, optimizer, loader = site()
+    model, optimizer, loader = make_private(context(), model, optimizer, loader, **CALL)
+    x, y = loader.dataset[:5]
+    nn.functional.cross_entropy(model(x), y).backward()
+    with pytest.raises(ValueError, match="two backward passes"):
+        nn.functional.cross_entropy(model(x), y).backward()
+    optimizer.step()
+    with pytest.raises(ValueError, match="zero_grad"):
+        optimizer.step()
+
+
+def test_a_wide_linear_layer_never_holds_a_gradient_a_record():
+    model, optimizer, loader = site(layers=nn.Sequential(nn.Linear(4, 100), nn.Linear(100, 2)))
+    model, optimizer, loader = make_private(context(), model, optimizer, loader, **CALL)
+    x, y = loader.dataset[:5]
+    nn.functional.cross_entropy(model(x), y).backward()
+    assert all(p.grad_sample.ndim == 2 for p in model.parameters())
 
 
 def test_a_step_beyond_the_plan_is_refused_and_changes_nothing():
