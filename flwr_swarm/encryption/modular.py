@@ -43,11 +43,11 @@ def multiply(left: Residues, right: Residues | np.uint64) -> Residues:
     """left * right mod q, for residues below q; the right one broadcasts."""
     left_low, left_high = left & _LOW30, left >> _30
     right_low, right_high = right & _LOW30, right >> _30
-    # left*right = high*2^60 + low, with high < 2^60 + 2^31 and low < 2^61.
+    # left*right = high*2^60 + low, with high < q, since the product is below q^2, and low < 2^61.
     middle = left_low * right_high + left_high * right_low
     high = left_high * right_high + (middle >> _30)
     low = left_low * right_low + ((middle & _LOW30) << _30)
     # high*2^60 = high*(2^14 - 1) = (high mod 2^46)*2^14 + (high div 2^46)*2^60 - high, and the
-    # last 2^60 folds again. 2q keeps the difference positive; the total is below 2^63.
-    total = low + ((high & _LOW46) << _14) + (high >> _46) * _FOLD + (_Q + _Q - high)
+    # last 2^60 folds again. One q keeps the difference positive; the total is below 2^63.
+    total = low + ((high & _LOW46) << _14) + (high >> _46) * _FOLD + (_Q - high)
     return reduce_once((total & _LOW60) + (total >> _60) * _FOLD)

@@ -20,7 +20,7 @@ from flwr_swarm._exceptions import (
     UpdateMismatch,
 )
 from flwr_swarm.encryption import Codec
-from flwr_swarm.encryption.quantise import clip_to_ball
+from flwr_swarm.encryption.quantise import clip_to_ball, round_to_grid
 
 finite = st.floats(-1e6, 1e6, allow_subnormal=True)
 
@@ -153,6 +153,14 @@ def test_clipping_bounds_the_norm_and_keeps_the_direction(update, clip):
     else:
         assert bounded is update
         assert 4 * before <= clip * (1 + 1e-12)
+
+
+def test_rounding_never_leaves_the_grid():
+    """Not even when floats put a clipped entry a little beyond it."""
+    out = np.empty(2000, np.uint32)
+    update = np.tile([1.0, -1.0], 1000)
+    round_to_grid(update, scale=127.5, levels=127, random=deterministic("grid"), out=out)
+    assert set(out.tolist()) == {0, 254}
 
 
 @pytest.mark.parametrize("clip", [0.0, -1.0, math.nan, math.inf])

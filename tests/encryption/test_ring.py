@@ -121,6 +121,26 @@ def test_every_ciphertext_carries_fresh_errors():
         assert abs(np.mean(left * right)) < 7.5 * 21 / math.sqrt(left.size)
 
 
+def test_no_chunk_repeats_the_polynomial_of_another():
+    """With the a_k of one chunk used twice, the difference of two chunks would be the messages'."""
+    random = deterministic("chunks")
+    chunks = 2 * ring.GROUP + 3
+    data = encrypt(
+        np.zeros(chunks * 2 * N, np.uint32),
+        secret=uniform(random, N),
+        seed=SEED,
+        stream=Stream(random=random),
+        parameters=DEFAULT,
+    )
+    residues = read_ciphertext(data, DEFAULT).residues
+    assert len(residues) == chunks
+    for one in range(chunks):
+        for two in range(one):
+            apart = (residues[one] - residues[two]).view(np.int64)
+            # Errors alone differ by 84 at most; unrelated residues almost never do.
+            assert np.mean(np.abs(apart) <= 84) < 0.01
+
+
 @pytest.mark.parametrize("parameters", [DEFAULT, PRIME])
 @given(data=st.data())
 def test_scaling_is_exact_and_survives_all_noise_within_the_bound(parameters, data):

@@ -110,6 +110,21 @@ def test_the_encrypted_mean_equals_the_fixed_point_mean_bit_for_bit(included):
     assert (mean.weight, mean.metrics) == (reference.weight, reference.metrics)
 
 
+def test_updates_of_many_groups_of_chunks_open_exactly():
+    size = 35 * 8192 - 1
+    rng = np.random.default_rng(3)
+    lanes = [rng.integers(0, 2**23, size, dtype=np.uint32) for _ in range(2)]
+    sealed = seal_all(SCHEME, lanes, holders=2, threshold=2)
+    opened = SCHEME.open(
+        SCHEME.merge([one.payload for one in sealed]),
+        openings_of(SCHEME, sealed, holders=2, who=[0, 1]),
+        context=round_context(),
+        threshold=2,
+        included=2,
+    )
+    assert np.array_equal(opened, lanes[0].astype(np.uint64) + lanes[1])
+
+
 @pytest.fixture(scope="module")
 def swarm():
     lanes = [np.arange(100, dtype=np.uint32) * (i + 1) for i in range(3)]
