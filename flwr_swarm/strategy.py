@@ -197,7 +197,7 @@ class SwarmStrategy(Strategy):
             self._evidence.start(swarm, model, state)
         messages = list(
             self._inner.configure_train(
-                server_round, arrays, config, self._members_only(swarm, grid)
+                server_round, arrays, config, self._members_only(swarm, grid, "min_train_nodes")
             )
         )
         self._training = _Training(parent, self._clock.now())
@@ -259,7 +259,7 @@ class SwarmStrategy(Strategy):
         """The wrapped strategy's messages, with the proof of the model."""
         swarm, _ = self._founded(grid)
         messages = self._inner.configure_evaluate(
-            server_round, arrays, config, self._members_only(swarm, grid)
+            server_round, arrays, config, self._members_only(swarm, grid, "min_evaluate_nodes")
         )
         state: Arrays = server_state(self._inner) if self._encrypted else {}
         marked = self._marked("evaluate", self._proof.round, swarm, state)
@@ -310,10 +310,12 @@ class SwarmStrategy(Strategy):
         fewest = int(_option(self._inner, "min_train_nodes", 1))
         return min(members, max(int(members * fraction), fewest))
 
-    def _members_only(self, swarm: Swarm, grid: Grid) -> Grid:
-        needed = max(
-            int(_option(self._inner, "min_available_nodes", 1)), self._sampled(len(swarm.nodes))
-        )
+    def _members_only(self, swarm: Swarm, grid: Grid, least: str) -> Grid:
+        """The grid for sampling: as many members as the wrapped strategy waits for, or an error.
+
+        Not all of them: with fraction 1 the absence of one must not stop the others.
+        """
+        needed = max(int(_option(self._inner, n, 1)) for n in ("min_available_nodes", least))
         return cast(
             Grid,
             MemberGrid(
