@@ -58,6 +58,19 @@ def test_exactly_a_quorum_with_the_leader_is_enough(drawn: tuple[Swarm, CertifyC
     assert swarm.view.current.certificate == call.certificate
 
 
+def test_a_leader_outside_the_committee_adds_nothing_to_its_quorum(chain: EmbeddedChain) -> None:
+    swarm = Swarm(chain, 3, max_committee=1)
+    for number in range(1, 9):
+        current = swarm.seal_all(number).current
+        if current.leader not in current.committee:
+            break
+        swarm.certify()
+    assert current.leader not in current.committee
+    alone = swarm.certify_call(swarm.certificate(), [current.leader])
+    refused("BelowQuorum", swarm.ledgers[0], alone)
+    swarm.certify()
+
+
 def test_any_member_may_carry_a_certificate(drawn: tuple[Swarm, CertifyCall]) -> None:
     swarm, call = drawn
     idle = next(i for i in range(5) if i != swarm.view.current.leader)
