@@ -142,6 +142,10 @@ class BudgetExhausted(PrivacyError):
     """The next round would exceed the site's privacy budget; nothing was trained."""
 
 
+class NotPrivate(PrivacyError):
+    """The swarm has a budget, and the site trained without differential privacy."""
+
+
 class AccountantLost(PrivacyError):
     """The chain remembers more epsilon than this site's accountant does."""
 

@@ -15,6 +15,7 @@ from flwr.app import Context, Message, MessageType, RecordDict
 from . import privacy
 from ._exceptions import (
     LedgerError,
+    NotPrivate,
     ProtocolError,
     SwarmError,
     TrainingFailed,
@@ -37,7 +38,7 @@ from .protocol.open import certify, release
 from .protocol.payload import Layout, encode_plain
 from .protocol.seal import Task, begin_seal, finish_seal
 from .protocol.terms import Terms
-from .protocol.types import LedgerView
+from .protocol.types import EPSILON_UNIT, NO_CAP, LedgerView
 from .protocol.update import difference
 
 log = logging.getLogger("flwr.swarm")
@@ -221,6 +222,7 @@ def _seal(site: _Site, request: SealRequest, message: Message, call_next: Next) 
     try:
         privacy.reconcile(site.context.state, me.epsilon)
         reply = call_next(_stripped(message), site.context)
+        _check_private(site.context, view)
         layout, content = _encoded(reply, task, terms)
         sealing = finish_seal(
             site.member,
@@ -245,6 +247,16 @@ def _seal(site: _Site, request: SealRequest, message: Message, call_next: Next) 
     save_memory(site.context, sealing.memory)
     site.ledger.submit(sealing.call)
     return write.seal_reply(sealing.reply)
+
+
+def _check_private(context: Context, view: LedgerView) -> None:
+    """Under a budget, an update trained without differential privacy is not sealed."""
+    if view.policy.epsilon_cap != NO_CAP and privacy.epsilon_spent(context.state) is None:
+        raise NotPrivate(
+            f"the contract caps epsilon at {view.policy.epsilon_cap / EPSILON_UNIT:g}, but this "
+            "site trained without differential privacy; call make_private(...) in the train "
+            "function, with a noise_multiplier above 0"
+        )
 
 
 def _encoded(reply: Message, task: Task, terms: Terms) -> tuple[Layout, Any]:
