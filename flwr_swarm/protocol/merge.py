@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 
 from .._exceptions import NoOffice, ProtocolError, SealMismatch, StaleRound, WireError
@@ -9,7 +10,7 @@ from ..encryption import ThresholdScheme
 from .member import SwarmMember, certificate_digest, in_round
 from .memory import Held, Memory
 from .messages import MergeReply, MergeRequest
-from .payload import aggregate_hash, merge_plain, payload_hash
+from .payload import aggregate_hash, merge_plain, payload_form, payload_hash
 from .terms import Terms
 from .types import Certificate, LedgerView, Phase, Round
 
@@ -76,12 +77,12 @@ def merge(site: SwarmMember, request: MergeRequest, view: LedgerView) -> tuple[M
 def _matching(
     request: MergeRequest, current: Round, terms: Terms
 ) -> tuple[dict[int, bytes], bytes]:
-    """Payloads that match their seals, of the layout and size that most of them share.
+    """Payloads that match their seals, of the layout and form that most of them share.
 
     Deterministic, so that all honest officers who got the same payloads agree. Ties go to the
     group of the lowest member. One member's odd metrics thus exclude it, and nobody else.
     """
-    groups: dict[tuple[bytes, int], dict[int, bytes]] = {}
+    groups: dict[tuple[bytes, Hashable], dict[int, bytes]] = {}
     for seal in current.seals:
         layout, payload = request.updates.get(seal.member, (b"", b""))
         try:
@@ -89,7 +90,8 @@ def _matching(
         except WireError:
             matches = False
         if matches:
-            groups.setdefault((layout, len(payload)), {})[seal.member] = payload
+            form = payload_form(terms.encryption, payload)
+            groups.setdefault((layout, form), {})[seal.member] = payload
     if not groups:
         return {}, b""
     largest = max(groups, key=lambda key: (len(groups[key]), -min(groups[key])))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 
 from .. import encryption
 from .._exceptions import WireError
+from ..encryption import wire
+from ..encryption.parameters import DEFAULT
 from .hashing import Arrays, array_bytes, canonical_json, tagged_hash
 from .terms import Encryption
 
@@ -46,6 +49,15 @@ def payload_hash(kind: Encryption, layout: bytes, payload: bytes) -> bytes:
     decode_layout(layout)
     body = encryption.payload_hash(payload) if kind == "threshold" else plain_hash(payload)
     return tagged_hash("payload", kind.encode(), layout, body)
+
+
+def payload_form(kind: Encryption, payload: bytes) -> Hashable:
+    """What payloads must have in common to be merged: number of lanes, or names and shapes."""
+    if kind == "threshold":
+        return wire.read_ciphertext(payload, DEFAULT).lanes
+    arrays, metrics, names = decode_plain(payload)
+    forms = tuple((name, array.dtype.str, array.shape) for name, array in arrays.items())
+    return names, forms, frozenset(metrics)
 
 
 def aggregate_hash(kind: Encryption, merged: bytes) -> bytes:

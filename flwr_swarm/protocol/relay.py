@@ -61,7 +61,10 @@ class Opened:
 def accepted_seals(
     view: LedgerView, replies: Iterable[SealReply], terms: Terms
 ) -> dict[int, SealReply]:
-    """Replies whose payload is the sealed one, by member. Others are as if they never came."""
+    """Replies whose payload and shares are the sealed ones, by member.
+
+    Others are as if they never came: a sum with a member whose shares do not open is lost.
+    """
     accepted: dict[int, SealReply] = {}
     for reply in replies:
         seal = view.current.seal_of(reply.member)
@@ -69,9 +72,10 @@ def accepted_seals(
             continue
         try:
             digest = payload_hash(terms.encryption, reply.layout, reply.payload)
+            shares = encryption.shares_hash([encryption.envelope_hash(e) for e in reply.envelopes])
         except WireError:
             continue
-        if digest == seal.payload_hash:
+        if digest == seal.payload_hash and shares == seal.shares_hash:
             accepted[reply.member] = reply
     return accepted
 
