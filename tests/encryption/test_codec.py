@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from encryption_support import deterministic
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -97,6 +97,8 @@ def test_sum_equals_the_fixed_point_mean_bit_for_bit_and_in_any_order(cohort):
 
 
 @given(st.integers(1, 256), st.sampled_from([1.0, -1.0]), st.floats(1.0, 2.0**31))
+@example(87, 1.0, 1579758086.4335175)  # a bound in floats refused this honest sum
+@example(1, -1.0, 5.0)  # a product of bounds just above its power of two
 def test_no_lane_overflows_when_everyone_sends_the_extreme(members, sign, max_weight):
     bound = 2.0**45 / max_weight
     codec = Codec(members=members, max_weight=max_weight, metric_bound=bound)

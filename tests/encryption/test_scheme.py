@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from flwr_swarm.encryption import (
     generate_encryption_key,
     payload_hash,
     shares_hash,
+    wire,
 )
 from flwr_swarm.encryption.key import OneTimeKey
 
@@ -185,6 +187,16 @@ def test_a_false_opening_is_found_by_the_surplus_or_by_the_noise(swarm):
         opened(merged, {0: openings[0], 1: openings[1], 2: false[2]})
     with pytest.raises(OpeningRejected, match="noise"):
         opened(merged, false)
+
+
+def test_a_sum_that_names_another_count_is_rejected(swarm):
+    """Its count widens the allowed noise, so it must be the certified one."""
+    _, _, merged, openings = swarm
+    parsed = wire.read_aggregate(merged, SCHEME.parameters)
+    for summands in (2, 4):
+        lying = wire.write_aggregate(replace(parsed, summands=summands), SCHEME.parameters)
+        with pytest.raises(OpeningRejected, match=f"holds {summands} members"):
+            opened(lying, openings)
 
 
 def test_a_sum_with_an_update_more_is_rejected(swarm):
