@@ -58,6 +58,19 @@ def test_exactly_a_quorum_with_the_leader_is_enough(drawn: tuple[Swarm, CertifyC
     assert swarm.view.current.certificate == call.certificate
 
 
+@pytest.mark.parametrize("size", range(1, 8))
+def test_one_signature_below_the_quorum_is_refused(chain: EmbeddedChain, size: int) -> None:
+    swarm = Swarm(chain, size)
+    view = swarm.seal_all(1)
+    assert len(view.current.committee) == size
+    order = sorted(range(size), key=lambda i: i != view.current.leader)
+    need = size - (size - 1) // 3
+    if need > 1:
+        too_few = swarm.certify_call(swarm.certificate(view), order[: need - 1])
+        refused("BelowQuorum", swarm.ledgers[0], too_few)
+    swarm.ledgers[0].submit(swarm.certify_call(swarm.certificate(view), order[:need]))
+
+
 def test_a_leader_outside_the_committee_adds_nothing_to_its_quorum(chain: EmbeddedChain) -> None:
     swarm = Swarm(chain, 3, max_committee=1)
     for number in range(1, 9):

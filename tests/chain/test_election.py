@@ -11,6 +11,7 @@ from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flwr_swarm.chain.codec import encode_call
 from flwr_swarm.protocol import election
 from flwr_swarm.protocol.types import ZERO_HASH, Phase
 
@@ -195,6 +196,18 @@ def test_every_member_leads_once_in_the_contract_too() -> None:
         swarm = Swarm(CHAIN, 3)
         leaders = [swarm.whole_round(number).current.leader for number in range(1, 7)]
         assert sorted(leaders[:3]) == sorted(leaders[3:]) == [0, 1, 2]
+    finally:
+        CHAIN.revert(mark)
+
+
+def test_the_bag_is_refilled_for_those_present_only() -> None:
+    mark = CHAIN.snapshot()
+    try:
+        swarm = Swarm(CHAIN, 3, min_included=1, close_at=1)
+        for number, sealer in enumerate((0, 1, 1), start=1):  # the third seal refills for 1 alone
+            swarm.whole_round(number, sealer)
+        call = {"to": swarm.contract, "data": "0x" + encode_call("led", {}).hex()}
+        assert int(CHAIN.request("eth_call", [call]), 16) == 0b011
     finally:
         CHAIN.revert(mark)
 
