@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from flwr_swarm.report.evidence import write_manifest
 from flwr_swarm.report.html import render
 
 from .result import result
@@ -35,12 +36,11 @@ def run_demo(settings: Settings, console: Console) -> dict[str, Any]:
     text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
     (settings.out / "result.json").write_text(text + "\n", encoding="utf-8")
     (settings.out / "report.html").write_text(render(found), encoding="utf-8")
+    write_manifest(settings.out)
     print_tables(found, console)
     console.print(f"\nReport     {settings.out / 'report.html'}", highlight=False, soft_wrap=True)
     console.print(f"Result     {settings.out / 'result.json'}", highlight=False, soft_wrap=True)
-    console.print(
-        f"Check it   flwr-swarm verify {settings.out / 'run'}", highlight=False, soft_wrap=True
-    )
+    console.print(f"Check it   flwr-swarm verify {settings.out}", highlight=False, soft_wrap=True)
     return found
 
 

@@ -34,16 +34,22 @@ def test_the_demo_runs_reports_verifies_and_leaves_nothing(tmp_path, monkeypatch
         assert result["auroc"][model]["value"] > 0.9  # a set on which chance is 0.5
 
     proof = subprocess.run(
-        [*command, "verify", str(out / "run")], capture_output=True, text=True, check=False
+        [*command, "verify", str(out)], capture_output=True, text=True, check=False
     )
     assert proof.returncode == 0, proof.stderr
     assert "3 of 3 rounds certified" in proof.stdout
-    final = out / "run" / "final.npz"
-    content = bytearray(final.read_bytes())
-    content[len(content) // 2] ^= 1
-    final.write_bytes(bytes(content))
+    for name in ("result.json", "report.html", "run/final.npz"):
+        _check_that_a_changed_byte_is_found(command, out, out / name)
+
+
+def _check_that_a_changed_byte_is_found(command, out, path):
+    whole = path.read_bytes()
+    changed = bytearray(whole)
+    changed[len(changed) // 2] ^= 1
+    path.write_bytes(bytes(changed))
     proof = subprocess.run(
-        [*command, "verify", str(out / "run")], capture_output=True, text=True, check=False
+        [*command, "verify", str(out)], capture_output=True, text=True, check=False
     )
     assert proof.returncode == 1
-    assert "final.npz" in proof.stderr
+    assert path.name in proof.stderr
+    path.write_bytes(whole)

@@ -13,11 +13,14 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes of POSIX s
 
 _SLEEPER = "print('ready', flush=True); import time; time.sleep(600)"
 _STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + _SLEEPER
-# In a session of its own: a child that throws its environment, and with it the mark, away.
+# In a session of its own: a grandchild that loses its parent, and throws its environment away.
 _MIDDLE = f"""
 import os, sys, time
 if os.fork() == 0:
-    os.execve(sys.executable, [sys.executable, "-c", {_SLEEPER!r}], {{}})
+    if os.fork() == 0:
+        os.execve(sys.executable, [sys.executable, "-c", {_SLEEPER!r}], {{}})
+    os._exit(0)
+os.wait()
 time.sleep(600)
 """
 _ROOT = f"""

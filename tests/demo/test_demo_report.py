@@ -51,11 +51,10 @@ def _spoil(value):
 
 
 def test_every_text_is_escaped(result):
-    for entry in result["rounds"]:
-        entry["status"] = "certified"
     spoiled = _spoil(result)
+    spoiled["rounds"].append({**spoiled["rounds"][0], "certificate": None, "reason": _HOSTILE})
     for entry in spoiled["rounds"]:
-        entry["status"] = "certified"
+        entry["status"] = "certified"  # else nothing of it is shown
     spoiled["attacks"][0]["model"] = "swarm"
     page = _Page(render(spoiled))
     assert "script" not in page.tags
