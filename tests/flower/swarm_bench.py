@@ -9,8 +9,9 @@ from typing import Any
 
 import apps
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.serverapp.strategy import FedAvg, Strategy
 
 from flwr_swarm import SwarmStrategy, swarm_mod
@@ -85,6 +86,11 @@ def set_field(content: RecordDict, name: str, value: Any) -> None:
     content.config_records[FIELDS][name] = value
 
 
+def twin(content: RecordDict) -> RecordDict:
+    """A copy that shares nothing."""
+    return recorddict_from_proto(recorddict_to_proto(content))
+
+
 def phase_of(message: Message) -> str:
     """Phase of a swarm message, empty for any other."""
     if not message.has_content() or FIELDS not in message.content.config_records:
@@ -134,12 +140,19 @@ class Bench:
         self.swarm = SwarmStrategy(strategy or inner(nodes), clock=self.time.clock(), **options)
         self.model = apps.initial_model() if model is None else model
         self.number = 0
+        self.honest: list[tuple[str, int, Message]] = []
 
     def __enter__(self) -> Bench:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.swarm.close()
+
+    def plan(self, model: ArrayRecord | None = None) -> dict[int, RecordDict]:
+        """What the strategy would send to each member now; nothing is sent."""
+        offered = self.model if model is None else model
+        messages = self.swarm.configure_train(self.number + 1, offered, ConfigRecord(), self.grid)
+        return {m.metadata.dst_node_id - FIRST_NODE: twin(m.content) for m in messages}
 
     def round(self, model: ArrayRecord | None = None) -> ArrayRecord | None:
         """Train one round; the new model, or None if the round came to none."""
@@ -171,6 +184,9 @@ class Bench:
         """The error with which a member answers, empty if it obeys."""
         reply = self.ask(member, content, kind)
         return str(reply.error.reason) if reply.has_error() else ""
+
+    def context(self, member: int) -> Context:
+        return self.grid.contexts[FIRST_NODE + member]
 
     def view(self) -> LedgerView:
         assert self.swarm._swarm is not None
