@@ -159,7 +159,10 @@ class Bench:
         self.number += 1
         self.errors = {}
         offered = self.model if model is None else model
-        messages = list(self.swarm.configure_train(self.number, offered, ConfigRecord(), self.grid))
+        messages = sorted(  # stock strategies sample in random order
+            self.swarm.configure_train(self.number, offered, ConfigRecord(), self.grid),
+            key=lambda message: message.metadata.dst_node_id,
+        )
         replies = self.grid.send_and_receive(messages)
         arrays, self.metrics = self.swarm.aggregate_train(self.number, replies)
         if arrays is not None:

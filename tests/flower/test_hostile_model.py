@@ -51,6 +51,26 @@ def test_a_crafted_model_for_one_member_is_refused_and_the_others_go_on(
     assert set(swarm.view().current.certificate.included) == EVERYONE
 
 
+def test_a_victim_that_seals_first_is_alone_on_the_crafted_model(
+    bench: Callable[..., Bench],
+) -> None:
+    """Before anyone merged a sum the first model counts: the round is void, nothing is opened."""
+    swarm = bench(nodes=3)
+    first = swarm.model
+    swarm.to_member["seal"] = only(0, crafted)
+    assert swarm.round() is None
+    assert {who: e.split(":")[0] for (_, who), e in swarm.errors.items()} == {
+        1: "ModelRefused",
+        2: "ModelRefused",
+    }
+    assert swarm.view().current.phase is Phase.VOID
+    assert [seal.member for seal in swarm.view().current.seals] == [0]
+    assert swarm.messages("merge") == swarm.messages("open") == []
+    swarm.to_member.clear()
+    assert swarm.round() is not None
+    assert not same(swarm.model, first)
+
+
 def test_a_crafted_model_for_all_is_refused_by_all_and_training_goes_on(
     bench: Callable[..., Bench],
 ) -> None:
