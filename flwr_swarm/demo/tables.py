@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -13,7 +14,7 @@ NAMES: Final = {
     "federated": "federated (plain Flower)",
     "swarm": "swarm (encryption, DP)",
     "swarm_without_dp": "swarm (encryption, no DP)",
-    "plaintext": "single updates (no encryption, no DP)",
+    "plaintext": "single updates, in the clear",
 }
 """What a person calls each model of `result.json`."""
 
@@ -27,9 +28,8 @@ def print_tables(result: Mapping[str, Any], console: Console) -> None:
 
 def _auroc(result: Mapping[str, Any]) -> Table:
     external = result["dataset"]["external"]
-    table = Table(
-        title=f"AUROC on {external['rows']} patients of no site ({result['dataset']['outcome']})",
-        title_justify="left",
+    table = _table(
+        f"AUROC on {external['rows']} patients of no site ({result['dataset']['outcome']})"
     )
     table.add_column("trained on")
     table.add_column("AUROC", justify="right")
@@ -44,30 +44,25 @@ def _auroc(result: Mapping[str, Any]) -> Table:
 
 
 def _attacks(result: Mapping[str, Any]) -> Table:
-    table = Table(
-        title="Membership inference: was this patient in the training set? (AUC 0.5 is a coin)",
-        title_justify="left",
-    )
-    for name in ("attacked model", "view", "attack"):
-        table.add_column(name)
-    for name in ("AUC", "95 %", "TPR at 1 % FPR", "95 %"):
+    table = _table("Was this patient in the training set? (AUC 0.5 is a coin)")
+    table.add_column("attacked model")
+    for name in ("AUC", "95 %", "TPR at\n1 % FPR", "95 %"):
         table.add_column(name, justify="right")
-    last = None
-    for one in result["attacks"]:
-        if last not in (None, one["model"]):
-            table.add_section()
-        shown = NAMES[one["model"]] if one["model"] != last else ""
-        view = one["view"].split(":")[0] if one["model"] != last else ""
-        last = one["model"]
-        style = "bold cyan" if one["model"] == "swarm" else None
-        table.add_row(
-            shown,
-            view,
-            one["attack"],
-            f"{one['auc']:.3f}",
-            f"{one['auc_low']:.3f} – {one['auc_high']:.3f}",
-            f"{one['tpr_at_1pct_fpr']:.1%}",
-            f"{one['tpr_low']:.1%} – {one['tpr_high']:.1%}",
-            style=style,
-        )
+    for model in dict.fromkeys(one["model"] for one in result["attacks"]):
+        style = "bold cyan" if model == "swarm" else None
+        table.add_row(NAMES[model], style=style or "bold")
+        for one in result["attacks"]:
+            if one["model"] == model:
+                table.add_row(
+                    f"  {one['attack']}",
+                    f"{one['auc']:.3f}",
+                    f"{one['auc_low']:.3f} – {one['auc_high']:.3f}",
+                    f"{one['tpr_at_1pct_fpr']:.1%}",
+                    f"{one['tpr_low']:.1%} – {one['tpr_high']:.1%}",
+                    style=style,
+                )
     return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
