@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from .._exceptions import WireError
-from ..protocol.hashing import canonical_json
+from ..protocol.hashing import canonical_json, parse_json
 from ..protocol.messages import (
     EnrolReply,
     EnrolRequest,
@@ -88,7 +87,7 @@ class Fields:
         if len(encoded) > _LONGEST_TERMS:
             raise WireError(f"the swarm's terms take {len(encoded)} bytes; that cannot be right")
         try:
-            terms = json.loads(encoded)
+            terms = parse_json(encoded, deepest=4)
             if not isinstance(terms, dict) or canonical_json(terms) != encoded:
                 raise ValueError
         except (ValueError, RecursionError):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_OPENS = np.frombuffer(b"[{", np.uint8)
+_CLOSES = np.frombuffer(b"]}", np.uint8)
 
 Arrays = Mapping[str, NDArray[Any]]
 """A model: named arrays. Order of names never matters to a hash."""
@@ -26,6 +31,19 @@ def tagged_hash(tag: str, *parts: bytes) -> bytes:
 def canonical_json(value: Any) -> bytes:
     """The one JSON encoding of `value`: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def parse_json(data: bytes, *, deepest: int) -> Any:
+    """JSON from a stranger, nested `deepest` levels at most; ValueError for anything else.
+
+    Depth is checked before parsing: an EVM in the same process lifts Python's recursion limit,
+    and then deep nesting would overflow the real stack.
+    """
+    bare = np.frombuffer(_STRING.sub(b"", data), np.uint8)
+    steps = np.isin(bare, _OPENS).astype(np.int64) - np.isin(bare, _CLOSES)
+    if np.cumsum(steps).max(initial=0) > deepest:
+        raise ValueError(f"JSON is nested deeper than {deepest} levels")
+    return json.loads(data)
 
 
 def terms_hash(terms: Mapping[str, Any]) -> bytes:

@@ -13,7 +13,7 @@ from .. import encryption
 from .._exceptions import WireError
 from ..encryption import wire
 from ..encryption.parameters import DEFAULT
-from .hashing import Arrays, array_bytes, canonical_json, tagged_hash
+from .hashing import Arrays, array_bytes, canonical_json, parse_json, tagged_hash
 from .terms import Encryption
 
 Metrics = dict[str, float | int | list[float] | list[int]]
@@ -36,7 +36,7 @@ def decode_layout(data: bytes) -> Layout:
     try:
         if len(data) > _LONGEST_LAYOUT:
             raise ValueError
-        entries = tuple((str(name), int(count)) for name, count in json.loads(data))
+        entries = tuple((str(name), int(count)) for name, count in parse_json(data, deepest=2))
         if encode_layout(entries) != data or any(count < 0 for _, count in entries):
             raise ValueError
     except (ValueError, TypeError, RecursionError):
@@ -114,7 +114,7 @@ def decode_plain(
         size = int.from_bytes(payload[4:8], "big")
         if payload[:4] != _MAGIC or size > min(_LONGEST_HEADER, len(payload) - 8):
             raise ValueError
-        header = json.loads(payload[8 : 8 + size])
+        header = parse_json(payload[8 : 8 + size], deepest=4)
         position, arrays = 8 + size, {}
         for name, dtype_name, shape in header["arrays"]:
             if not _PLAIN_DTYPE.fullmatch(str(dtype_name)):

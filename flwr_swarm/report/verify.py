@@ -12,7 +12,7 @@ from ..chain.replay import Replay, replay
 from ..chain.state import Record
 from ..encryption import ThresholdScheme
 from ..flower.replay import replay as step
-from ..protocol.hashing import Arrays, canonical_json, model_hash
+from ..protocol.hashing import Arrays, canonical_json, model_hash, parse_json
 from ..protocol.member import round_context
 from ..protocol.memory import Parent
 from ..protocol.payload import aggregate_hash, decode_layout
@@ -127,7 +127,7 @@ def check_files(directory: Path) -> None:
 def _canonical(path: Path) -> Any:
     data = path.read_bytes()
     try:
-        value = json.loads(data)
+        value = parse_json(data, deepest=16)
     except ValueError as error:
         raise EvidenceError(f"{path.name} is not JSON: {error}") from None
     if canonical_json(value) != data:
