@@ -22,8 +22,9 @@ check: $(VENV)/.dev  ## lint and type-check
 contracts: $(VENV)/.dev  ## compile the contracts into the artifact that ships in the wheel
 	$(BIN)/python contracts/build.py
 
-contracts-check: $(VENV)/.dev  ## compile the contracts and compare with the shipped artifact
+contracts-check: $(VENV)/.dev  ## compile the contracts again and compare with what ships
 	$(BIN)/python contracts/build.py --check
+	$(BIN)/python -m pytest -m node tests/contracts
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; name it: make PYTHON=python3.11"'

@@ -67,8 +67,9 @@ def test_nothing_in_the_contract_is_payable_or_owned(artifact: dict[str, object]
     assert acting == {"seal", "abstain", "close", "certify", "advance"}
 
 
+@pytest.mark.node
 def test_building_again_gives_the_same_bytes() -> None:
     if not (CONTRACTS / "node_modules" / "solc").is_dir():
-        pytest.fail("the compiler is not installed; run: python contracts/build.py --check")
+        pytest.fail("the compiler is not installed; run: make contracts-check")
     build = builder()
     assert build.render(build.compile_contracts()) == ARTIFACT.read_text()
