@@ -39,7 +39,7 @@ class CapacityExceeded(UpdateError):
 
 
 class TrainingFailed(SwarmError):
-    """The user's train function raised; its own text stays at the site."""
+    """The user's train or evaluate function raised; its own text stays at the site."""
 
 
 # --- bytes from strangers --------------------------------------------------------------------

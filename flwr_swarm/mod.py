@@ -240,13 +240,18 @@ def _seal(site: _Site, request: SealRequest, message: Message, call_next: Next) 
     except Exception as error:
         site.abstain(request.round)
         log.exception("the train function failed in round %d", request.round)
-        raise TrainingFailed(
-            f"the train function raised {type(error).__name__}; its text may hold data and stays "
-            "in this site's log"
-        ) from None
+        raise _failed("train", error) from None
     save_memory(site.context, sealing.memory)
     site.ledger.submit(sealing.call)
     return write.seal_reply(sealing.reply)
+
+
+def _failed(what: str, error: Exception) -> TrainingFailed:
+    """What the relay may know of an error in the user's code: Flower sends exceptions to it."""
+    return TrainingFailed(
+        f"the {what} function raised {type(error).__name__}; its text may hold data and stays in "
+        "this site's log"
+    )
 
 
 def _check_private(context: Context, view: LedgerView) -> None:
@@ -290,7 +295,13 @@ def _evaluate(site: _Site, request: SealRequest, message: Message, call_next: Ne
     model, state = _offered(message)
     check_offer(site.member, request.proof, view, terms, model, state)
     save_memory(site.context, memory)
-    return call_next(_stripped(message), site.context)
+    try:
+        return call_next(_stripped(message), site.context)
+    except SwarmError:
+        raise
+    except Exception as error:
+        log.exception("the evaluate function failed after round %d", request.proof.round)
+        raise _failed("evaluate", error) from None
 
 
 # --- trips 2 and 3 -----------------------------------------------------------------------------

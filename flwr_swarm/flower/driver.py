@@ -107,6 +107,7 @@ class RoundDriver:
                 )
                 view = self._pass_deadline(view)
                 continue
+            _name_left_out(view, merged)
             started = time.perf_counter()
             opening_replies = self._open(view, merged, seals)
             view = self.ledger.view()
@@ -210,6 +211,18 @@ class RoundDriver:
             Fields.open_reply,
             seconds=self._remaining(view),
             enough=lambda got: len(got) >= view.policy.threshold,
+        )
+
+
+def _name_left_out(view: LedgerView, merged: Merged) -> None:
+    """Say whose sealed update the sum does without; nobody else would ever hear of it."""
+    left_out = {seal.member for seal in view.current.seals} - set(merged.certificate.included)
+    if left_out:
+        log.warning(
+            "round %d: the sealed updates of members %s are not in the sum; names and sizes of "
+            "their arrays and metrics differ from the others', or they did not arrive as sealed",
+            view.current.number,
+            sorted(left_out),
         )
 
 
