@@ -98,6 +98,13 @@ def phase_of(message: Message) -> str:
     return Fields(message.content).phase
 
 
+def reply_bytes(message: Message) -> bytes:
+    """Everything that a message tells its receiver."""
+    if message.has_error():
+        return str(message.error.reason).encode()
+    return bytes(recorddict_to_proto(message.content).SerializeToString())
+
+
 class Bench:
     """Drive a swarm round by round, as `SwarmStrategy.start` does, and look at every message.
 
@@ -124,6 +131,7 @@ class Bench:
         self.answered: list[tuple[str, int, Message]] = []
         self.errors: dict[tuple[str, int], str] = {}
         self._asked = ""
+        nodes = len(app) if isinstance(app, Mapping) else nodes
         self.grid = InProcessGrid(
             apps.make_app(swarm_mod) if app is None else app,
             nodes=nodes,
