@@ -23,7 +23,7 @@ _PLAIN_SWAPS: Final = (
         "from flwr.serverapp.strategy import FedAvg\n",
         "from flwr_swarm.demo.recorder import RecordedFedAvg\n",
     ),
-    (f"SwarmStrategy({_FEDAVG})", f'SwarmStrategy(Recorded{_FEDAVG}, encryption="none")'),
+    (f"SwarmStrategy({_FEDAVG}, ", f'SwarmStrategy(Recorded{_FEDAVG}, encryption="none", '),
 )
 
 

@@ -20,7 +20,7 @@ def main(grid: Grid, context: Context) -> None:
     """Train for `rounds` rounds; save the last model to `output`."""
     config = context.run_config
     initial = ArrayRecord(task.build(config).state_dict())
-    strategy = SwarmStrategy(FedAvg(min_available_nodes=int(config["sites"])))
+    strategy = SwarmStrategy(FedAvg(min_available_nodes=int(config["sites"])), **task.swarm(config))
     result = strategy.start(grid, initial, num_rounds=int(config["rounds"]))
     output = Path(str(config["output"]))
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -53,9 +53,7 @@ def fit(
             loss = nn.functional.binary_cross_entropy_with_logits(model(x), y)
             loss.backward()
             optimizer.step()
-            if (
-                len(y) > 0
-            ):  # a private loader draws empty batches too; they take a step all the same
+            if len(y) > 0:  # a private loader draws empty batches too; they take a step as well
                 total, rows = total + loss.item() * len(y), rows + len(y)
     return total / max(rows, 1.0)
 
@@ -65,6 +63,15 @@ def score(model: nn.Module, cohort: Cohort) -> torch.Tensor:
     """Logits of shape (n,) for the rows of a cohort."""
     model.eval()
     return model(torch.from_numpy(cohort.x))
+
+
+def swarm(config: dict[str, Any]) -> dict[str, Any]:
+    """What a swarm agrees on beside the strategy: the largest site, and the budget on chain."""
+    private = float(config["noise-multiplier"]) > 0
+    return {
+        "max_weight": float(config["max-examples"]),
+        "epsilon_cap": float(config["epsilon-budget"]) if private else None,
+    }
 
 
 def dp(config: dict[str, Any]) -> dict[str, Any]:
