@@ -14,7 +14,8 @@ IMPORTS = {
 }
 CHANGES = {
     'strategy = FedAvg(min_available_nodes=int(config["sites"]))':
-        'strategy = SwarmStrategy(FedAvg(min_available_nodes=int(config["sites"])), **task.swarm(config))',
+        'strategy = SwarmStrategy(FedAvg(min_available_nodes=int(config["sites"])), '
+        "**task.swarm(config))",
     "app = ClientApp()": "app = ClientApp(mods=[swarm_mod])",
 }  # fmt: skip
 PRIVACY = (
