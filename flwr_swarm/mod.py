@@ -199,6 +199,18 @@ def _reply(message: Message, answer: Answer) -> Message:
     return Message(RecordDict(cast(dict[str, Any], answer)), reply_to=message)
 
 
+def _expect(message: Message, kind: str) -> None:
+    """Refuse a phase that would run another of the user's functions than the phase is about.
+
+    An evaluation message of type "train" would hand the relay a trained model in the clear.
+    """
+    if message.metadata.message_type.split(".")[0] != kind:
+        raise ProtocolError(
+            f"a swarm's {kind} request came as a message of type "
+            f"{message.metadata.message_type!r}; nothing was run"
+        )
+
+
 def _stripped(message: Message) -> Message:
     """The message as the user's app would have got it from a stock strategy."""
     return with_content(records.without_ours(message.content), message.metadata)
@@ -215,6 +227,7 @@ def _offered(message: Message) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _seal(site: _Site, request: SealRequest, message: Message, call_next: Next) -> Answer:
+    _expect(message, MessageType.TRAIN)
     view = site.ledger.view()
     model, state = _offered(message)
     task = begin_seal(site.member, request, view, model, state)
@@ -294,6 +307,7 @@ def _evaluate(site: _Site, request: SealRequest, message: Message, call_next: Ne
     memory, terms, _ = site.member.accept(request.place, view)
     model, state = _offered(message)
     check_offer(site.member, request.proof, view, terms, model, state)
+    _expect(message, MessageType.EVALUATE)
     save_memory(site.context, memory)
     try:
         return call_next(_stripped(message), site.context)

@@ -1,0 +1,24 @@
+"""Reviewers' tests use the bench of the tests of the swap."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "flower"))
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Flower's typer still uses a deprecated name of click's
+    from swarm_bench import Bench
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    """Opens a `Bench` with the given options."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(Bench(tmp_path / "run", **options))
