@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._exceptions import OpeningRejected, RoundVoid
@@ -109,20 +109,17 @@ class RoundDriver:
                 continue
             _name_left_out(view, merged)
             started = time.perf_counter()
-            opening_replies = self._open(view, merged, seals)
+            opened = self._open(view, merged, seals)
             view = self.ledger.view()
-            opened = None
-            if view.current.phase is Phase.CERTIFIED and self.terms.encryption == "threshold":
-                try:
-                    opened = conclude(view, merged, opening_replies)
-                except OpeningRejected as error:
-                    log.warning("round %d: %s", number, error)
+            if view.current.phase is Phase.MERGING:
+                view = self._pass_deadline(view)
+                if view.current.certificate == merged.certificate:  # recorded late, by a slow site
+                    opened = self._open(view, merged, seals)
             seconds["open"] += time.perf_counter() - started
-            if view.current.phase is Phase.CERTIFIED:
+            if view.current.certificate == merged.certificate:
                 return Outcome(
                     view=view, seals=seals, merged=merged, opened=opened, seconds=seconds
                 )
-            view = self._pass_deadline(view)
         raise RoundVoid(
             f"round {number} is void in the ledger: {len(view.current.seals)} sealed, "
             f"{len(view.current.abstained)} abstained, {view.policy.min_included} are needed; "
@@ -190,11 +187,14 @@ class RoundDriver:
             seconds=self._remaining(view),
             enough=lambda got: tally(view, got, self.terms, recover_certifier) is not None,
         )
-        return tally(view, replies, self.terms, recover_certifier)
+        merged = tally(view, replies, self.terms, recover_certifier)
+        # Officers were sent these seals only: a set with another was made up by a quorum of liars.
+        return merged if merged and seals.keys() >= set(merged.certificate.included) else None
 
     def _open(
         self, view: LedgerView, merged: Merged, seals: Mapping[int, SealReply]
-    ) -> list[OpenReply]:
+    ) -> Opened | None:
+        """Have the certificate recorded and the sum opened; None if it stays sealed."""
         requests = plan_open(self.place, view, merged, seals)
         records = {holder: write.open_request(request) for holder, request in requests.items()}
         what = f"opening of round {view.current.number}"
@@ -204,14 +204,24 @@ class RoundDriver:
                 seconds = self._remaining(view)
                 if self.trips.send(what, {holder: request}, lambda f: f, seconds=seconds):
                     break
-            return []
-        return self.trips.send(
-            what,
-            records,
-            Fields.open_reply,
-            seconds=self._remaining(view),
-            enough=lambda got: len(got) >= view.policy.threshold,
+            return None
+        found: list[Opened] = []
+
+        def opens(got: Sequence[OpenReply]) -> bool:
+            try:
+                found.append(conclude(view, merged, got))
+            except OpeningRejected:
+                return False
+            return True
+
+        replies = self.trips.send(
+            what, records, Fields.open_reply, seconds=self._remaining(view), enough=opens
         )
+        try:
+            return found[0] if found else conclude(view, merged, replies)
+        except OpeningRejected as error:
+            log.warning("%s: %s", what, error)
+            return None
 
 
 def _name_left_out(view: LedgerView, merged: Merged) -> None:

@@ -67,7 +67,8 @@ class Trips:
         requests : mapping of int to Records
             By member.
         read : callable
-            Parses a reply; one that raises `WireError` is dropped with a warning.
+            Parses a reply; one that raises `WireError`, or names another member than the one that
+            sent it, is dropped with a warning.
         seconds : float
             Limit of the whole trip.
         enough : callable
@@ -83,6 +84,7 @@ class Trips:
         asked = {message.metadata.message_id: message.metadata.dst_node_id for message in messages}
         end = self.clock.now() + seconds
         replies: list[T] = []
+        judged, satisfied = 0, False
         pause = _FIRST_PAUSE
         while waiting and self.clock.now() < end:
             for message in self.grid.pull_messages(waiting):
@@ -92,8 +94,10 @@ class Trips:
                 member = node_of.get(node, -1)
                 replies += self._read(what, message, member, read)
             if waiting:
-                if enough(replies):
-                    end = min(end, self.clock.now() + _GRACE_SECONDS)
+                if not satisfied and len(replies) > judged:
+                    judged, satisfied = len(replies), enough(replies)
+                    if satisfied:
+                        end = min(end, self.clock.now() + _GRACE_SECONDS)
                 self.clock.sleep(pause)
                 pause = min(_LONGEST_PAUSE, 1.5 * pause)
         if waiting:
@@ -108,10 +112,14 @@ class Trips:
             log.warning("%s: member %d answered: %s", what, member, reason(message))
             return []
         try:
-            return [read(Fields(message.content))]
+            reply = read(Fields(message.content))
+            claimed = getattr(reply, "member", member)
+            if claimed != member:  # or one member could speak over another
+                raise WireError(f"it speaks for member {claimed}")
         except WireError as error:
             log.warning("%s: reply of member %d was dropped: %s", what, member, error)
             return []
+        return [reply]
 
 
 def reason(message: Message) -> str:

@@ -1,4 +1,4 @@
-"""The counts that keep a swarm safe: faults tolerated, threshold, quorum, smallest sum."""
+"""The counts that keep a swarm safe: faults tolerated, threshold, smallest sum."""
 
 from __future__ import annotations
 
@@ -21,11 +21,6 @@ def smallest_threshold(members: int) -> int:
     holder releases its shares for one set only.
     """
     return (members + tolerated_faults(members)) // 2 + 1
-
-
-def committee_quorum(committee: int) -> int:
-    """Signatures that certify: c - floor((c - 1) / 3). Any two quorums share an honest member."""
-    return committee - tolerated_faults(committee)
 
 
 def check_protects(policy: Policy, members: int) -> None:

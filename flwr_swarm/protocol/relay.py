@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, islice
+from itertools import combinations
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import encryption
 from .._exceptions import OpeningRejected, WireError
-from ..encryption import ThresholdScheme
+from ..encryption import ThresholdScheme, wire
+from ..encryption.parameters import DEFAULT
+from .election import quorum
 from .member import certificate_digest, last_certified, round_context
 from .messages import (
     MergeReply,
@@ -23,7 +27,6 @@ from .messages import (
     Signatures,
 )
 from .payload import aggregate_hash, payload_hash
-from .quorum import committee_quorum
 from .terms import Terms
 from .types import Certificate, LedgerView, Round
 
@@ -63,8 +66,10 @@ def accepted_seals(
 ) -> dict[int, SealReply]:
     """Replies whose payload and shares are the sealed ones, by member.
 
-    Others are as if they never came: a sum with a member whose shares do not open is lost.
+    Others are as if they never came: a sum with a member whose shares do not open is lost. Under
+    encryption that means one share for each holder, in the holders' order.
     """
+    holders = len(view.members) if terms.encryption == "threshold" else 0
     accepted: dict[int, SealReply] = {}
     for reply in replies:
         seal = view.current.seal_of(reply.member)
@@ -73,7 +78,10 @@ def accepted_seals(
         try:
             digest = payload_hash(terms.encryption, reply.layout, reply.payload)
             shares = encryption.shares_hash([encryption.envelope_hash(e) for e in reply.envelopes])
+            routes = [wire.read_envelope(e, DEFAULT) for e in reply.envelopes]
         except WireError:
+            continue
+        if [(e.sender, e.receiver) for e in routes] != [(reply.member, h) for h in range(holders)]:
             continue
         if digest == seal.payload_hash and shares == seal.shares_hash:
             accepted[reply.member] = reply
@@ -141,8 +149,7 @@ def tally(
     if proposal is None:
         return None
     votes = signed[certificate_digest(proposal.certificate)]
-    quorum = committee_quorum(len(current.committee))
-    if len(votes.keys() & set(current.committee)) < quorum:
+    if len(votes.keys() & set(current.committee)) < quorum(len(current.committee)):
         return None
     try:
         honest = aggregate_hash(terms.encryption, proposal.merged)
@@ -170,7 +177,7 @@ def plan_open(
         envelopes = {
             sender: seals[sender].envelopes[holder]
             for sender in merged.certificate.included
-            if holder < len(seals[sender].envelopes)
+            if seals[sender].envelopes  # none without encryption
         }
         requests[holder] = OpenRequest(
             place=place,
@@ -200,8 +207,8 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
             f"{threshold} are needed; the round's sum stays sealed for ever"
         )
     context = round_context(view, view.current.number, view.current.parent)
-    subsets = combinations(sorted(openings), threshold)
-    for subset in islice(subsets, _MOST_SUBSETS):
+    seed = merged.certificate.aggregate_hash
+    for subset in _subsets(sorted(openings), threshold, seed):
         chosen = {holder: openings[holder] for holder in subset}
         try:
             lanes = ThresholdScheme().open(
@@ -218,3 +225,17 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
         f"no {threshold} of the {len(openings)} openings open the sum; a dealer sent inconsistent "
         "shares, or too many holders answered falsely. The round leaves the model as it was"
     )
+
+
+def _subsets(holders: Sequence[int], size: int, seed: bytes) -> Iterator[tuple[int, ...]]:
+    """The lowest `size` holders; then all choices of `size`, or where they are many, a sample.
+
+    In order of choice, one faulty holder of a low index would stand in all that are ever tried.
+    """
+    yield tuple(holders[:size])
+    if comb(len(holders), size) <= _MOST_SUBSETS:
+        yield from combinations(holders, size)
+        return
+    draws = random.Random(seed)  # noqa: S311 - an order of trials, not a secret
+    for _ in range(_MOST_SUBSETS):
+        yield tuple(sorted(draws.sample(holders, size)))
