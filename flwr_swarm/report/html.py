@@ -66,7 +66,8 @@ def _lead(result: Result) -> str:
     return (
         f"{len(data['sites'])} sites trained one model of <b>{escape(data['outcome'])}</b> on "
         f"{patients:,} patients ({escape(data['name'])}). No site gave away a patient's data, and "
-        f"no one, the leader of a round included, could read a single site's update. {when}."
+        "no one, the leader of a round included, could read a single site's update alone; the last "
+        f"section says what would defeat this. {when}."
     )
 
 
