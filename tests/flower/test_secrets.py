@@ -18,9 +18,10 @@ from flwr_swarm.flower.state import load_keys, load_memory
 
 
 class Leaks(logging.Handler):
-    """Keeps every record of every logger, as text with its arguments and traceback.
+    """Keeps the records of every logger, as text with arguments and traceback.
 
-    But web3's DEBUG records: they hold raw transactions, at the site that is just sending them.
+    Of the chain engine's and web3's own only from INFO: at DEBUG they trace raw transactions, in
+    the process that is just sending or executing them.
     """
 
     def __init__(self) -> None:
@@ -28,8 +29,6 @@ class Leaks(logging.Handler):
         self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name.startswith("web3") and record.levelno == logging.DEBUG:
-            return
         formatter = logging.Formatter("%(message)s")
         self.texts.append(f"{formatter.format(record)} {record.args!r}")
 
@@ -72,11 +71,11 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
         return reply
 
     handler = Leaks()
-    root, loggers = logging.getLogger(), [logging.getLogger(n) for n in ("flwr", "flwr.swarm")]
-    before = [(one, one.level) for one in (root, *loggers)]
+    root, ours = logging.getLogger(), [logging.getLogger(n) for n in ("flwr", "flwr_swarm")]
+    before = [(one, one.level) for one in (root, *ours)]
     for one, _ in before:
-        one.setLevel(1)
-    for one in (root, loggers[0]):  # Flower's logger does not propagate
+        one.setLevel(logging.INFO if one is root else 1)
+    for one in (root, ours[0]):  # Flower's logger does not propagate
         one.addHandler(handler)
     directory = tmp_path_factory.mktemp("secrets")
     try:
@@ -90,7 +89,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
             handler.texts += [repr(part) for part in vars(bench.swarm).values()]
             yield Heard(bench, handler.texts, updates)
     finally:
-        for one in (root, loggers[0]):
+        for one in (root, ours[0]):
             one.removeHandler(handler)
         for one, level in before:
             one.setLevel(level)
