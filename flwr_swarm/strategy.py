@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,18 +14,20 @@ from flwr.serverapp.strategy import Result, Strategy
 
 from ._exceptions import ProtocolError, RoundVoid, SwarmError
 from .flower import records, write
-from .flower.driver import RoundDriver
+from .flower.driver import Outcome, RoundDriver
 from .flower.founding import Founding, Swarm
-from .flower.outcome import one_line, plain_replies
+from .flower.outcome import comparable, one_line, plain_replies
 from .flower.read import Fields
-from .flower.replay import Spec, require_spec, server_state, spec_of, step
+from .flower.replay import Spec, Stepped, require_spec, restore, server_state, spec_of, step
 from .flower.trips import Clock, MemberGrid, Trips, reason
 from .protocol.hashing import Arrays, model_hash
+from .protocol.member import last_certified
 from .protocol.memory import Parent
 from .protocol.messages import ModelProof, SealReply, SealRequest
 from .protocol.payload import decode_layout
 from .protocol.relay import with_witnesses
 from .protocol.terms import ENCRYPTIONS, Encryption
+from .protocol.types import LedgerView
 from .report.evidence import EvidenceWriter, default_directory
 
 log = logging.getLogger("flwr.swarm")
@@ -200,6 +202,7 @@ class SwarmStrategy(Strategy):
                 server_round, arrays, config, self._members_only(swarm, grid, "min_train_nodes")
             )
         )
+        self._follow(view)
         self._training = _Training(parent, self._clock.now())
         marked = self._marked("seal", parent.round, swarm, state)
         member_of = {node: member for member, node in swarm.nodes.items()}
@@ -228,26 +231,16 @@ class SwarmStrategy(Strategy):
             log.warning("%s", void)
             self._record_void(training, driver, str(void), sealed)
             return None, None
+        arrays, metrics = None, None
+        if not self._encrypted:
+            arrays, metrics = self._inner.aggregate_train(training.number, plain_replies(outcome))
+        elif (stepped := self._stepped(training, outcome, swarm)) is not None:
+            arrays, metrics = records.array_record(stepped.model), stepped.metrics
+        else:
+            outcome = replace(outcome, opened=None)  # what leads nowhere counts as never opened
         self._proof = ModelProof(
             round=training.number, openings=outcome.opened.openings if outcome.opened else {}
         )
-        if not self._encrypted:
-            arrays, metrics = self._inner.aggregate_train(training.number, plain_replies(outcome))
-        elif outcome.opened is None:
-            arrays, metrics = None, None
-        else:
-            included = outcome.merged.certificate.included
-            layout = decode_layout(outcome.seals[included[0]].layout)
-            stepped = step(
-                cast(Any, self._inner),
-                swarm.terms,
-                training.number,
-                training.parent,
-                layout,
-                outcome.opened.lanes,
-                len(included),
-            )
-            arrays, metrics = records.array_record(stepped.model), stepped.metrics
         log.info("%s", one_line(outcome, swarm))
         if self._evidence is not None:
             self._evidence.record(outcome, swarm, metrics, {"seal": sealed, **outcome.seconds})
@@ -257,7 +250,8 @@ class SwarmStrategy(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """The wrapped strategy's messages, with the proof of the model."""
-        swarm, _ = self._founded(grid)
+        swarm, driver = self._founded(grid)
+        self._follow(driver.ledger.view())
         messages = self._inner.configure_evaluate(
             server_round, arrays, config, self._members_only(swarm, grid, "min_evaluate_nodes")
         )
@@ -275,10 +269,53 @@ class SwarmStrategy(Strategy):
     def aggregate_evaluate(
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
-        """The wrapped strategy's own."""
-        return self._inner.aggregate_evaluate(server_round, replies)
+        """The wrapped strategy's own, on the replies that go together."""
+        return self._inner.aggregate_evaluate(server_round, comparable(replies, self._inner))
 
     # --- parts -----------------------------------------------------------------------------
+
+    def _follow(self, view: LedgerView) -> None:
+        """Prove the model by the ledger's last certificate, also one that came unnoticed.
+
+        A round that was certified after we gave it up led to no model: its proof is empty.
+        """
+        certified = last_certified(view)
+        if certified is not None and certified.number != self._proof.round:
+            self._proof = ModelProof(round=certified.number)
+
+    def _stepped(self, training: _Training, outcome: Outcome, swarm: Swarm) -> Stepped | None:
+        """The wrapped strategy's step on the opened sum, or None if there is none to take."""
+        if outcome.opened is None:
+            return None
+        included = outcome.merged.certificate.included
+        try:
+            stepped = step(
+                cast(Any, self._inner),
+                swarm.terms,
+                training.number,
+                training.parent,
+                decode_layout(outcome.seals[included[0]].layout),
+                outcome.opened.lanes,
+                len(included),
+            )
+        except SwarmError as error:
+            log.warning("round %d leaves the model as it was: %s", training.number, error)
+            restore(self._inner, training.parent.model, training.parent.state)
+            return None
+        if stepped.clipped:
+            log.warning(
+                "round %d: %d of %d updates were longer than clip=%g and were scaled down to it",
+                training.number,
+                stepped.clipped,
+                len(included),
+                swarm.terms.clip,
+            )
+        log.info(
+            "round %d: fixed-point rounding moved no value by more than %.1e",
+            training.number,
+            stepped.rounding_error,
+        )
+        return stepped
 
     def _founded(self, grid: Grid) -> tuple[Swarm, RoundDriver]:
         if self._swarm is None or self._driver is None:

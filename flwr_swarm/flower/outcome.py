@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import math
+from collections.abc import Iterable
 from typing import Any, cast
 
 from flwr.app import Message, MetricRecord, RecordDict
+from flwr.serverapp.strategy import FedAvg, Strategy
 
 from ..protocol.payload import decode_plain
 from . import records
 from .compat import detached_message
 from .driver import Outcome
 from .founding import Swarm
+
+log = logging.getLogger("flwr.swarm")
 
 
 def plain_replies(outcome: Outcome) -> list[Message]:
@@ -24,6 +30,54 @@ def plain_replies(outcome: Outcome) -> list[Message]:
         }
         replies.append(detached_message(RecordDict(cast(dict[str, Any], content))))
     return replies
+
+
+def comparable(replies: Iterable[Message], strategy: Strategy) -> list[Message]:
+    """The evaluation replies that Flower can average, and all errors.
+
+    FedAvg ends the run if one site's metrics have other names than the first one's, or if weights
+    add up to zero. Here the largest group of equal names goes on; ties go to the first.
+    """
+    all_replies = list(replies)
+    if getattr(type(strategy), "aggregate_evaluate", None) is not FedAvg.aggregate_evaluate:
+        return all_replies
+    key = cast(FedAvg, strategy).weighted_by_key
+    groups: dict[Any, list[Message]] = {}
+    for reply in all_replies:
+        if reply.has_content():
+            groups.setdefault(_metrics_form(reply.content, key), []).append(reply)
+    groups.pop(None, None)
+    largest = max(groups.values(), key=len, default=[])
+    if not sum(_weight(reply.content, key) or 0.0 for reply in largest) > 0:
+        largest = []
+    dropped = sum(reply.has_content() for reply in all_replies) - len(largest)
+    if dropped:
+        log.warning(
+            "%d evaluation replies were left out: they must hold one MetricRecord with the names "
+            "of the others' metrics, and %r as a number above 0",
+            dropped,
+            key,
+        )
+    chosen = {id(reply) for reply in largest}
+    return [reply for reply in all_replies if not reply.has_content() or id(reply) in chosen]
+
+
+def _metrics_form(content: RecordDict, key: str) -> object | None:
+    """What metrics must share to be averaged; None if they never can be."""
+    if _weight(content, key) is None:
+        return None
+    ((name, metrics),) = content.metric_records.items()
+    sizes = {n: len(v) if isinstance(v, list) else None for n, v in metrics.items()}
+    return name, frozenset(sizes.items())
+
+
+def _weight(content: RecordDict, key: str) -> float | None:
+    if len(content.metric_records) != 1:
+        return None
+    weight = next(iter(content.metric_records.values())).get(key)
+    if isinstance(weight, list) or weight is None or not math.isfinite(weight) or weight < 0:
+        return None
+    return float(weight)
 
 
 def one_line(outcome: Outcome, swarm: Swarm) -> str:

@@ -20,7 +20,7 @@ from flwr.serverapp.strategy import (
 )
 from numpy.typing import NDArray
 
-from .._exceptions import ConfigurationError, UnsupportedStrategy
+from .._exceptions import ConfigurationError, OpeningRejected, UnsupportedStrategy
 from ..protocol.hashing import Arrays
 from ..protocol.memory import Parent
 from ..protocol.payload import Layout, Metrics
@@ -146,11 +146,17 @@ def layout_size(layout: Layout) -> int:
 
 @dataclass(frozen=True)
 class Stepped:
-    """A strategy's step: the next model, its server state, and the mean metrics."""
+    """A strategy's step: the next model, its server state, and the mean metrics.
+
+    `clipped` counts updates that were scaled down; `rounding_error` bounds what rounding moved
+    each value of the mean by, in the model's units.
+    """
 
     model: dict[str, NDArray[Any]]
     state: dict[str, NDArray[Any]]
     metrics: MetricRecord | None
+    clipped: int
+    rounding_error: float
 
 
 def step(
@@ -166,6 +172,12 @@ def step(
 
     Deterministic: the same sums give the same bits in every process (Flower's strategies are
     plain numpy; the model is cast back to its own dtypes).
+
+    Raises
+    ------
+    OpeningRejected, UpdateMismatch
+        If the lanes are not a sum of encoded updates of this model, or lead to a value that is
+        not finite: some member sealed something else.
     """
     size = sum(parent.model[name].size for name in trained_names(parent.model))
     mean = terms.codec().decode(lanes, included=included, size=size, metrics=layout_size(layout))
@@ -177,7 +189,12 @@ def step(
         arrays, out_metrics = strategy.aggregate_train(number, [reply])
     stepped = numpy_arrays(cast(ArrayRecord, arrays))
     model = cast_like({name: stepped[name] for name in parent.model}, parent.model)
-    return Stepped(model, server_state(strategy), out_metrics)
+    if not all(np.isfinite(array).all() for array in model.values() if array.dtype.kind == "f"):
+        raise OpeningRejected(
+            f"the sum of round {number} leads to values that are not finite; a member sealed "
+            "something else than an update, or the model's dtype is too narrow"
+        )
+    return Stepped(model, server_state(strategy), out_metrics, mean.clipped, mean.rounding_error)
 
 
 def replay(
