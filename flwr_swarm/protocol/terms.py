@@ -72,7 +72,7 @@ class Terms:
                 f"{PROTOCOL_VERSION}; install the same flwr-swarm version at every site"
             )
         try:
-            parameters = data["parameters"]
+            parameters = dict(data["parameters"])
             terms = cls(
                 encryption=cast(Encryption, str(data["encryption"])),
                 members=int(data["members"]),
@@ -82,7 +82,7 @@ class Terms:
                 strategy=str(data["strategy"]),
                 parameters={str(name): float(parameters[name]) for name in parameters},
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise WireError(f"the swarm's terms are malformed: {type(error).__name__}") from None
         if not all(math.isfinite(value) for value in terms.parameters.values()):
             raise WireError("the swarm's terms hold a strategy parameter that is not finite")
