@@ -1,0 +1,60 @@
+"""Between a model and its vector: there and back, in the model's own dtypes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from flwr_swarm._exceptions import UpdateMismatch
+from flwr_swarm.protocol.update import Update, apply_mean, cast_like, difference, trained_names
+
+floats = hnp.arrays(
+    dtype=st.sampled_from(["float32", "float64"]),
+    shape=hnp.array_shapes(min_dims=0, max_dims=3, max_side=3),
+    elements=st.integers(-1000, 1000).map(lambda v: v / 8),  # exact in both dtypes
+)
+counters = hnp.arrays(dtype="int64", shape=hnp.array_shapes(max_dims=1, max_side=3))
+models = st.dictionaries(st.text(max_size=4), st.one_of(floats, counters), min_size=1, max_size=5)
+
+
+@given(model=models, data=st.data())
+def test_a_difference_that_is_applied_gives_the_trained_model(model: dict, data: st.DataObject):
+    trained = {
+        name: a + data.draw(st.integers(-5, 5)) if name in trained_names(model) else a + 1
+        for name, a in model.items()
+    }
+    trained = {name: np.asarray(a, dtype=model[name].dtype) for name, a in trained.items()}
+    back = apply_mean(model, difference(trained, model))
+    for name, array in model.items():
+        assert back[name].dtype == array.dtype
+        assert back[name].shape == array.shape
+        wanted = trained[name] if name in trained_names(model) else array
+        np.testing.assert_array_equal(back[name], wanted)
+
+
+@given(model=models, extra=st.integers(1, 3))
+def test_a_mean_of_another_length_is_refused(model: dict, extra: int) -> None:
+    size = sum(model[name].size for name in trained_names(model))
+    with pytest.raises(UpdateMismatch):
+        apply_mean(model, np.zeros(size + extra))
+
+
+@given(model=models)
+def test_casting_keeps_dtypes_and_rounds_counters(model: dict) -> None:
+    drifted = {
+        n: a.astype(np.float64) + (0.4 if a.dtype == np.int64 else 0) for n, a in model.items()
+    }
+    small = {n: a for n, a in model.items() if a.dtype != np.int64 or (np.abs(a) < 2**50).all()}
+    cast = cast_like({n: drifted[n] for n in small}, model)
+    for name, array in small.items():
+        assert cast[name].dtype == array.dtype
+        np.testing.assert_array_equal(cast[name], array)
+
+
+def test_a_repr_shows_no_value() -> None:
+    update = Update(np.array([1234.5]), 7.0, (3.25,), (("loss", 0),))
+    assert "1234" not in repr(update)
+    assert "3.25" not in repr(update)
