@@ -126,7 +126,7 @@ def tally(
 ) -> Merged | None:
     """The leader's certificate if a quorum of the committee signed the same one, else None.
 
-    Signatures that do not recover to their member's account are dropped here, so that one bad
+    Signatures that do not recover to an officer's account are dropped here, so that one bad
     signature cannot make the contract refuse a good quorum.
     """
     current = view.current
@@ -141,7 +141,7 @@ def tally(
             signer = recover(view.chain_id, view.contract, certificate, reply.signature)
         except ValueError:
             continue
-        if signer != accounts.get(reply.member):
+        if signer != accounts.get(reply.member) or reply.member not in officers(current):
             continue
         signed.setdefault(certificate_digest(certificate), {})[reply.member] = reply.signature
         if reply.member == current.leader:
