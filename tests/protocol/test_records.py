@@ -1,0 +1,269 @@
+"""Messages as records: what is written is read, and whatever else comes is a WireError."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, RecordDict
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from swarm_bench import twin
+
+from flwr_swarm._exceptions import WireError
+from flwr_swarm.flower import write
+from flwr_swarm.flower.read import Fields
+from flwr_swarm.flower.records import BLOBS, FIELDS, STYPE
+from flwr_swarm.flower.state import load_memory, save_memory
+from flwr_swarm.protocol.memory import Held, Memory, Parent
+from flwr_swarm.protocol.messages import (
+    EnrolReply,
+    EnrolRequest,
+    MergeReply,
+    MergeRequest,
+    ModelProof,
+    NudgeRequest,
+    OpenReply,
+    OpenRequest,
+    Place,
+    SealReply,
+    SealRequest,
+)
+from flwr_swarm.protocol.types import Certificate
+
+counts = st.integers(0, 2**40)
+who = st.integers(0, 255)
+hashes = st.binary(min_size=32, max_size=32)
+signatures = st.binary(min_size=65, max_size=65)
+blobs = st.binary(max_size=40)
+addresses = st.binary(min_size=20, max_size=20).map(lambda raw: "0x" + raw.hex())
+views = st.integers(0, 7)
+words = st.text(max_size=12)
+json_values = st.recursive(
+    st.one_of(st.integers(-9, 9), st.floats(allow_nan=False, allow_infinity=False), words),
+    lambda inner: st.dictionaries(words, inner, max_size=2),
+    max_leaves=4,
+)
+places = st.builds(
+    Place,
+    chain_url=words,
+    chain_id=counts,
+    contract=addresses,
+    terms=st.dictionaries(words, json_values, max_size=3),
+)
+members = st.lists(who, unique=True, max_size=4).map(sorted).map(tuple)
+certificates = st.builds(
+    Certificate, round=counts, view=views, included=members, aggregate_hash=hashes
+)
+proofs = st.builds(ModelProof, round=counts, openings=st.dictionaries(who, blobs, max_size=3))
+
+
+@st.composite
+def open_requests(draw: Any) -> OpenRequest:
+    certificate = draw(certificates)
+    return OpenRequest(
+        place=draw(places),
+        certificate=certificate,
+        signatures=tuple((m, draw(signatures)) for m in draw(members)),
+        envelopes={m: draw(blobs) for m in certificate.included},
+        envelope_hashes={
+            m: tuple(draw(st.lists(hashes, max_size=3))) for m in certificate.included
+        },
+    )
+
+
+KINDS: dict[str, tuple[Any, Any]] = {
+    "enrol_request": (
+        st.builds(EnrolRequest, run_id=counts, node_id=counts, chain_id=counts, contract=addresses),
+        write.enrol_request,
+    ),
+    "enrol_reply": (
+        st.builds(
+            EnrolReply,
+            account=addresses,
+            encryption_key=hashes,
+            commitment=hashes,
+            signature=signatures,
+            label=words,
+        ),
+        write.enrol_reply,
+    ),
+    "seal_request": (
+        st.builds(SealRequest, place=places, round=counts, proof=proofs),
+        write.seal_request,
+    ),
+    "seal_reply": (
+        st.builds(
+            SealReply,
+            round=counts,
+            member=counts,
+            layout=blobs,
+            payload=blobs,
+            envelopes=st.lists(blobs, max_size=3).map(tuple),
+        ),
+        write.seal_reply,
+    ),
+    "merge_request": (
+        st.builds(
+            MergeRequest,
+            place=places,
+            round=counts,
+            view=counts,
+            updates=st.dictionaries(who, st.tuples(blobs, blobs), max_size=3),
+        ),
+        write.merge_request,
+    ),
+    "merge_reply": (
+        st.builds(
+            MergeReply, member=counts, certificate=certificates, signature=signatures, merged=blobs
+        ),
+        write.merge_reply,
+    ),
+    "open_request": (open_requests(), write.open_request),
+    "open_reply": (st.builds(OpenReply, member=counts, opening=blobs), write.open_reply),
+    "nudge_request": (st.builds(NudgeRequest, place=places, round=counts), write.nudge_request),
+}
+BY_KIND = pytest.mark.parametrize("kind", KINDS)
+
+
+@BY_KIND
+@settings(max_examples=20)
+@given(data=st.data())
+def test_what_is_written_is_read(kind: str, data: st.DataObject) -> None:
+    values, writer = KINDS[kind]
+    message = data.draw(values)
+    assert getattr(Fields(twin(RecordDict(writer(message)))), kind)() == message
+
+
+anything = st.one_of(
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(),
+    st.booleans(),
+    st.text(max_size=20),
+    st.binary(max_size=80),
+    st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4),
+    st.lists(st.floats(), max_size=3),
+    st.lists(st.binary(max_size=4), max_size=3),
+    st.just(b"[" * 100_000),
+    st.just(b'{"a":' * 50_000),
+    st.just(b'{"a":NaN}'),
+)
+stypes = st.sampled_from([STYPE, "numpy.ndarray", ""])
+
+
+@BY_KIND
+@settings(max_examples=50)
+@given(data=st.data())
+def test_a_malformed_message_is_a_wire_error_and_nothing_else(
+    kind: str, data: st.DataObject
+) -> None:
+    values, writer = KINDS[kind]
+    content = RecordDict(writer(data.draw(values)))
+    fields = content.config_records[FIELDS]
+    for name in data.draw(st.lists(st.sampled_from(sorted(fields)), max_size=2)):
+        if data.draw(st.booleans()):
+            fields.pop(name, None)
+        else:
+            fields[name] = data.draw(anything)
+    record = content.array_records.get(BLOBS)
+    if record and data.draw(st.booleans()):
+        name = data.draw(st.sampled_from(sorted(record)))
+        raw = data.draw(blobs)
+        record[name] = Array(dtype="uint8", shape=(9,), stype=data.draw(stypes), data=raw)
+    elif record is not None and data.draw(st.booleans()):
+        del content[BLOBS]
+    with suppress(WireError):
+        getattr(Fields(content), kind)()
+
+
+@BY_KIND
+def test_an_empty_message_is_refused(kind: str) -> None:
+    for content in (RecordDict(), RecordDict({FIELDS: ConfigRecord()})):
+        with pytest.raises(WireError):
+            getattr(Fields(content), kind)()
+
+
+# --- a member's memory ---------------------------------------------------------------------------
+
+models = st.dictionaries(
+    st.text(max_size=5),
+    hnp.arrays(
+        dtype=st.sampled_from(["float32", "float64", "int64"]),
+        shape=hnp.array_shapes(min_dims=0, max_dims=2, max_side=3),
+    ),
+    max_size=3,
+)
+parents = st.builds(Parent, round=counts, hash=hashes, model=models, state=models)
+slots = st.tuples(st.integers(0, 2**40), st.integers(0, 7))
+
+
+@st.composite
+def memories(draw: Any) -> Memory:
+    """Parents of the three places are often one and the same."""
+    pool = draw(st.lists(parents, min_size=1, max_size=3, unique_by=lambda p: (p.round, p.hash)))
+    parent = st.sampled_from(pool)
+    held = st.builds(Held, parent=parent, included=members, layout=blobs, merged=blobs)
+    return Memory(
+        place=draw(st.none() | places),
+        parent=draw(st.none() | parent),
+        pending=draw(st.none() | held),
+        held=draw(st.none() | held),
+        signed=draw(st.dictionaries(slots, hashes, max_size=3)),
+        opened=draw(st.dictionaries(st.integers(0, 2**40), hashes, max_size=3)),
+    )
+
+
+def plain(parent: Parent | None) -> Any:
+    if parent is None:
+        return None
+    arrays = [
+        {n: (a.dtype.str, a.shape, a.tobytes()) for n, a in one.items()}
+        for one in (parent.model, parent.state)
+    ]
+    return parent.round, parent.hash, arrays
+
+
+def shown(memory: Memory) -> Any:
+    helds = [
+        held and (plain(held.parent), held.included, held.layout, held.merged)
+        for held in (memory.pending, memory.held)
+    ]
+    return memory.place, plain(memory.parent), helds, memory.signed, memory.opened
+
+
+def empty_context() -> Context:
+    return Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config={})
+
+
+@settings(max_examples=40)
+@given(first=memories(), second=memories())
+def test_a_memory_survives_the_state_and_replaces_the_one_before(
+    first: Memory, second: Memory
+) -> None:
+    context = empty_context()
+    assert shown(load_memory(context)) == shown(Memory())
+    for memory in (first, second, first):
+        save_memory(context, memory)
+        context.state = twin(context.state)
+        assert shown(load_memory(context)) == shown(memory)
+
+
+@given(memory=memories())
+def test_an_equal_parent_is_stored_once(memory: Memory) -> None:
+    context = empty_context()
+    save_memory(context, memory)
+    stored = [name for name in context.state if name.endswith(".model")]
+    held = [memory.parent, *(h and h.parent for h in (memory.pending, memory.held))]
+    assert len(stored) == len({(p.round, p.hash) for p in held if p is not None})
+
+
+def test_the_users_own_state_is_left_alone() -> None:
+    context = empty_context()
+    context.state["mine"] = ConfigRecord({"epoch": 3})
+    context.state["weights"] = ArrayRecord({"w": Array(np.ones(2))})
+    save_memory(context, Memory())
+    assert context.state.config_records["mine"]["epoch"] == 3
+    assert "weights" in context.state
