@@ -87,7 +87,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
             encryption_key=hashes,
             commitment=hashes,
             signature=signatures,
-            label=words,
+            label=st.sampled_from(["site 0", "Ålesund"]),
         ),
         write.enrol_reply,
     ),
