@@ -14,6 +14,7 @@ from flwr.app import Context, Message, MessageType, RecordDict
 
 from . import privacy
 from ._exceptions import (
+    CapacityExceeded,
     LedgerError,
     NotPrivate,
     ProtocolError,
@@ -185,7 +186,7 @@ def _connect(place: Place, keys: MemberKeys, context: Context) -> Ledger:
     url = context.node_config.get(CHAIN_OPTION)
     if url is None:
         url = place.chain_url
-        if urlsplit(url).hostname not in _LOOPBACK:
+        if not _on_this_machine(url):
             raise WrongChain(
                 f"the relay names the chain node {url}, which is not on this machine; name the "
                 f"site's own in its node config: {CHAIN_OPTION}='http://…'"
@@ -193,6 +194,15 @@ def _connect(place: Place, keys: MemberKeys, context: Context) -> Ledger:
     return ChainLedger(
         url=str(url), contract=place.contract, key=keys.account_key, chain_id=place.chain_id
     )
+
+
+def _on_this_machine(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # a port out of range shows here
+    except ValueError:
+        return False
+    return host in _LOOPBACK
 
 
 def _reply(message: Message, answer: Answer) -> Message:
@@ -234,8 +244,9 @@ def _seal(site: _Site, request: SealRequest, message: Message, call_next: Next) 
     _, terms, me = site.member.accept(request.place, view)
     try:
         privacy.reconcile(site.context.state, me.epsilon)
+        charged = privacy.load_history(site.context.state).rounds
         reply = call_next(_stripped(message), site.context)
-        _check_private(site.context, view)
+        _check_private(site.context, view, charged)
         layout, content = _encoded(reply, task, terms)
         sealing = finish_seal(
             site.member,
@@ -244,6 +255,9 @@ def _seal(site: _Site, request: SealRequest, message: Message, call_next: Next) 
             view,
             layout=layout,
             content=content,
+            asked=records.asked_hash(
+                message.content, message.metadata.message_type, site.context.run_config
+            ),
             epsilon=max(privacy.micro_epsilon(site.context.state), me.epsilon),
             random=os.urandom,
         )
@@ -255,7 +269,11 @@ def _seal(site: _Site, request: SealRequest, message: Message, call_next: Next) 
         log.exception("the train function failed in round %d", request.round)
         raise _failed("train", error) from None
     save_memory(site.context, sealing.memory)
-    site.ledger.submit(sealing.call)
+    try:
+        site.ledger.submit(sealing.call)
+    except TransactionRefused:
+        site.abstain(request.round)
+        raise
     return write.seal_reply(sealing.reply)
 
 
@@ -267,9 +285,11 @@ def _failed(what: str, error: Exception) -> TrainingFailed:
     )
 
 
-def _check_private(context: Context, view: LedgerView) -> None:
-    """Under a budget, an update trained without differential privacy is not sealed."""
-    if view.policy.epsilon_cap != NO_CAP and privacy.epsilon_spent(context.state) is None:
+def _check_private(context: Context, view: LedgerView, charged: int) -> None:
+    """Under a budget, an update that was charged to no accountant is not sealed."""
+    if view.policy.epsilon_cap == NO_CAP:
+        return
+    if privacy.load_history(context.state).rounds <= charged:
         raise NotPrivate(
             f"the contract caps epsilon at {view.policy.epsilon_cap / EPSILON_UNIT:g}, but this "
             "site trained without differential privacy; call make_private(...) in the train "
@@ -297,7 +317,15 @@ def _encoded(reply: Message, task: Task, terms: Terms) -> tuple[Layout, Any]:
             raise UpdateMismatch(f"metric {name!r} is an empty list; leave it out")
         flat += [float(v) for v in value] if isinstance(value, list) else [float(value)]
     weight = float(cast(float, metrics[terms.weight_key]))
-    lanes = terms.codec().encode(vector, weight=weight, metrics=flat, random=os.urandom)
+    try:
+        lanes = terms.codec().encode(vector, weight=weight, metrics=flat, random=os.urandom)
+    except CapacityExceeded as error:
+        log.warning("%s", error)
+        raise CapacityExceeded(
+            f"the weight or a metric is outside its public bound (weights: above 0, at most "
+            f"{terms.max_weight:g}); its value stays in this site's log. Raise "
+            "SwarmStrategy(max_weight=...), or do not report the metric"
+        ) from None
     return layout, lanes
 
 

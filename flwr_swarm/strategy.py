@@ -12,7 +12,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from ._exceptions import ProtocolError, RoundVoid, SwarmError
+from ._exceptions import ConfigurationError, ProtocolError, RoundVoid, SwarmError
 from .flower import records, write
 from .flower.driver import Outcome, RoundDriver
 from .flower.founding import Founding, Swarm
@@ -202,6 +202,8 @@ class SwarmStrategy(Strategy):
                 server_round, arrays, config, self._members_only(swarm, grid, "min_train_nodes")
             )
         )
+        if self._encrypted:
+            _check_same(messages)
         self._follow(view)
         self._training = _Training(parent, self._clock.now())
         marked = self._marked("seal", parent.round, swarm, state)
@@ -413,6 +415,17 @@ def _spec(strategy: Strategy, encrypted: bool) -> Spec:
     if encrypted:
         return require_spec(strategy)
     return spec_of(strategy) or Spec(name=type(strategy).__name__, parameters={})
+
+
+def _check_same(messages: Iterable[Message]) -> None:
+    """Members train alike, or their updates would not be added up."""
+    asked = {records.asked_hash(m.content, m.metadata.message_type, {}) for m in messages}
+    if len(asked) > 1:
+        raise ConfigurationError(
+            f"the wrapped strategy gives its clients {len(asked)} different configs, but updates "
+            "that were not trained alike are not added up; put what differs by site into the "
+            "sites' node configs"
+        )
 
 
 def _merged(content: RecordDict, marked: Mapping[str, Any]) -> RecordDict:

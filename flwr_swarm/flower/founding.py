@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from eth_account import Account
 from flwr.serverapp import Grid
 
@@ -201,7 +202,7 @@ class Founding:
             contract=contract,
             terms=terms.to_json(),
         )
-        labels = {index: reply.label for index, (_, reply) in enumerate(enrolled)}
+        labels = {index: _printable(reply.label) for index, (_, reply) in enumerate(enrolled)}
         log.info(
             "swarm of %d founded: contract %s on chain %d, threshold %d, encryption %s",
             len(members),
@@ -269,5 +270,24 @@ def _enrol(
                 f"the enrolment of node {request.node_id} is signed by {signer}, not by the "
                 f"account {reply.account} that it claims"
             )
+        if not _usable(reply.encryption_key):
+            raise NotAMember(
+                f"node {request.node_id} enrolled an encryption key of small order, to which "
+                "nobody can seal a share; found the swarm without this node"
+            )
         enrolled.append((request.node_id, reply))
     return sorted(enrolled, key=lambda entry: (entry[1].label, entry[1].account))
+
+
+def _usable(encryption_key: bytes) -> bool:
+    """Whether members can seal shares to a key; one that they cannot would void every round."""
+    try:
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(encryption_key))
+    except ValueError:
+        return False
+    return True
+
+
+def _printable(text: str) -> str:
+    """`text` without what could forge lines of a log."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,8 @@ from .records import BLOBS, FIELDS, STYPE
 _LONGEST_TERMS = 1_000_000
 _MOST_MEMBERS = 256
 _LONGEST_LABEL = 64
+_LAST_VIEW = 255
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
 class Fields:
@@ -99,11 +102,20 @@ class Fields:
             terms=terms,
         )
 
+    def address(self, name: str) -> str:
+        value = self.text(name)
+        if not _ADDRESS.fullmatch(value):
+            raise WireError(f"field {name!r} is no chain address: 0x and 40 hex digits")
+        return value
+
     def certificate(self) -> Certificate:
+        view, included = self.number("view"), self.numbers("included")
+        if view > _LAST_VIEW or list(included) != sorted(set(included)):
+            raise WireError("a certificate names an impossible view, or its members out of order")
         return Certificate(
             round=self.number("round"),
-            view=self.number("view"),
-            included=self.numbers("included"),
+            view=view,
+            included=included,
             aggregate_hash=self.octets("aggregate_hash", HASH_BYTES),
         )
 
@@ -112,12 +124,12 @@ class Fields:
             run_id=self.number("run_id"),
             node_id=self.number("node_id"),
             chain_id=self.number("chain_id"),
-            contract=self.text("contract"),
+            contract=self.address("contract"),
         )
 
     def enrol_reply(self) -> EnrolReply:
         return EnrolReply(
-            account=self.text("account"),
+            account=self.address("account"),
             encryption_key=self.octets("encryption_key", 32),
             commitment=self.octets("commitment", HASH_BYTES),
             signature=self.octets("signature", 65),

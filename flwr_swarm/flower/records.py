@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 
-from .._exceptions import UpdateMismatch
-from ..protocol.hashing import Arrays
+from .._exceptions import UpdateMismatch, WireError
+from ..protocol.hashing import Arrays, tagged_hash
 
 FIELDS: Final = "flwr_swarm"
 """Name of the ConfigRecord that marks a swarm message."""
@@ -20,8 +21,20 @@ STYPE: Final = "flwr_swarm.v1"
 
 
 def numpy_arrays(record: ArrayRecord) -> dict[str, np.ndarray[Any, Any]]:
-    """Named arrays of one of the user's records, in its order."""
-    return {name: array.numpy() for name, array in record.items()}
+    """Named arrays of one of the user's records, in its order.
+
+    Raises
+    ------
+    WireError
+        If one is no numpy array; whoever sent it chose its bytes.
+    """
+    arrays = {}
+    for name, array in record.items():
+        try:
+            arrays[name] = array.numpy()
+        except Exception as error:  # numpy's parser has many ways to say so
+            raise WireError(f"array {name!r} is not readable: {type(error).__name__}") from None
+    return arrays
 
 
 def array_record(arrays: Arrays) -> ArrayRecord:
@@ -32,6 +45,26 @@ def array_record(arrays: Arrays) -> ArrayRecord:
 def without_ours(content: RecordDict) -> RecordDict:
     """The user's part of a message: everything but our records."""
     return RecordDict({name: record for name, record in content.items() if name not in OURS})
+
+
+def asked_hash(content: RecordDict, kind: str, run_config: Mapping[str, Any]) -> bytes:
+    """32 bytes that fix what a message asks of the user's function, beside the model.
+
+    Parameters
+    ----------
+    content : RecordDict
+        Of the message; its ArrayRecords and our own records do not count.
+    kind : str
+        The message's type.
+    run_config : mapping
+        The run's config at the receiver; a sender leaves it empty.
+    """
+    asked = [
+        (name, type(record).__name__, sorted(record.items()))
+        for name, record in sorted(content.items())
+        if name not in OURS and not isinstance(record, ArrayRecord)
+    ]
+    return tagged_hash("asked", repr((kind, asked, sorted(run_config.items()))).encode())
 
 
 def only_arrays(content: RecordDict, what: str) -> tuple[str, ArrayRecord]:
@@ -54,7 +87,7 @@ def only_metrics(content: RecordDict, weight_key: str) -> tuple[str, MetricRecor
     weight = record.get(weight_key)
     if isinstance(weight, list) or weight is None:
         raise UpdateMismatch(
-            f"the training reply's metric {weight_key!r} is {weight!r}; return the number of "
-            "training examples under this name"
+            f"the training reply's metric {weight_key!r} is {type(weight).__name__}; return the "
+            "number of training examples under this name"
         )
     return name, record

@@ -15,6 +15,7 @@ from ..encryption import wire
 from ..encryption.parameters import DEFAULT
 from .hashing import Arrays, array_bytes, canonical_json, parse_json, tagged_hash
 from .terms import Encryption
+from .types import HASH_BYTES, ZERO_HASH
 
 Metrics = dict[str, float | int | list[float] | list[int]]
 Layout = tuple[tuple[str, int], ...]
@@ -26,21 +27,32 @@ _PLAIN_DTYPE = re.compile(r"[<|][fiub]\d{1,2}")
 """What `array_bytes` writes; numpy's own parser of dtypes evaluates more than that."""
 
 
-def encode_layout(layout: Layout) -> bytes:
-    """Names of metrics and how many numbers each holds, as canonical JSON."""
-    return canonical_json([list(entry) for entry in layout])
+def encode_layout(layout: Layout, asked: bytes = ZERO_HASH) -> bytes:
+    """Names of metrics and how many numbers each holds, and what was asked, as canonical JSON.
+
+    Officers add up payloads of one layout only. With `asked`, the hash of all else in the train
+    message, in it, a relay that has some members train otherwise than the rest (a learning rate
+    of zero for all but one, say) gets no sum over both.
+    """
+    return canonical_json({"asked": asked.hex(), "metrics": [list(entry) for entry in layout]})
 
 
 def decode_layout(data: bytes) -> Layout:
-    """The layout in `data`, which must be its one canonical encoding."""
+    """The names and counts in `data`, which must be their one canonical encoding."""
     try:
         if len(data) > _LONGEST_LAYOUT:
             raise ValueError
-        entries = tuple((str(name), int(count)) for name, count in parse_json(data, deepest=2))
-        if encode_layout(entries) != data or any(count < 0 for _, count in entries):
+        fields = parse_json(data, deepest=3)
+        entries = tuple((str(name), int(count)) for name, count in fields["metrics"])
+        asked = bytes.fromhex(fields["asked"])
+        if encode_layout(entries, asked) != data or any(count < 0 for _, count in entries):
             raise ValueError
-    except (ValueError, TypeError, RecursionError):
-        raise WireError("a metrics layout is not canonical JSON of [name, count] pairs") from None
+        if len(asked) != HASH_BYTES:
+            raise ValueError
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        raise WireError(
+            "a layout is not canonical JSON of a hash and [name, count] pairs"
+        ) from None
     return entries
 
 
@@ -57,7 +69,8 @@ def payload_form(kind: Encryption, payload: bytes) -> Hashable:
         return wire.read_ciphertext(payload, DEFAULT).lanes
     arrays, metrics, names = decode_plain(payload)
     forms = tuple((name, array.dtype.str, array.shape) for name, array in arrays.items())
-    return names, forms, frozenset(metrics)
+    sizes = ((n, len(v) if isinstance(v, list) else None) for n, v in metrics.items())
+    return names, forms, frozenset(sizes)
 
 
 def aggregate_hash(kind: Encryption, merged: bytes) -> bytes:

@@ -16,7 +16,7 @@ from .memory import Memory, Parent
 from .messages import SealReply, SealRequest
 from .payload import Layout, encode_layout, payload_hash
 from .terms import Terms
-from .types import LedgerView, Phase
+from .types import ZERO_HASH, LedgerView, Phase
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ def finish_seal(
     *,
     layout: Layout,
     content: Any,
+    asked: bytes = ZERO_HASH,
     epsilon: int,
     random: Random,
 ) -> Sealing:
@@ -95,6 +96,8 @@ def finish_seal(
         Of the metrics.
     content : ndarray of uint32, shape (lanes,), or bytes
         Encoded lanes under threshold encryption; the plaintext payload under none.
+    asked : bytes
+        32-byte hash of everything beside the model that the member was asked to train with.
     epsilon : int
         Cumulative micro-epsilon after this round's training.
     random : callable
@@ -115,7 +118,7 @@ def finish_seal(
         payload, envelopes = sealed.payload, sealed.envelopes
     else:
         payload = content
-    encoded = encode_layout(layout)
+    encoded = encode_layout(layout, asked)
     index = me.reveals
     call = SealCall(
         round=request.round,
