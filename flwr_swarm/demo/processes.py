@@ -35,13 +35,23 @@ class Process:
     born: str
 
 
-def family(mark: str) -> set[Process]:
-    """Every living process of the start named `mark`, this process excepted."""
+def family(mark: str, sessions: set[int] | None = None) -> set[Process]:
+    """Every living process of the start named `mark`, this process excepted.
+
+    Parameters
+    ----------
+    mark : str
+    sessions : set of int, optional
+        Sessions that belonged to the start in earlier looks; new ones are added. A process that
+        overwrote its environment and lost its parent since then is still known by its session.
+    """
+    sessions = set() if sessions is None else sessions
     table = _table()
     found = {pid for pid in table if _has_mark(pid, mark)}
     found.discard(os.getpid())
     # A marked process that leads its session owns whatever else is in it.
-    sessions = {pid for pid in found if table[pid].session == pid}
+    sessions |= {pid for pid in found if table[pid].session == pid}
+    sessions.discard(os.getsid(0))
     grew = True
     while grew:
         more = {
@@ -64,15 +74,17 @@ def end(mark: str, first: int | None = None) -> None:
     first : int, optional
         The process that gets the chance to end its own children in order.
     """
-    known = family(mark)
+    sessions: set[int] = set()
+    known = family(mark, sessions)
     if first is not None:
         _send([p for p in known if p.pid == first], signal.SIGTERM)
-        known = _wait(known | family(mark))
+        known = _wait(known | family(mark, sessions))
+    known |= family(mark, sessions)
     _send(known, signal.SIGTERM)
-    known = _wait(known | family(mark)) | family(mark)
+    known = _wait(known) | family(mark, sessions)
     while known:
         _send(known, signal.SIGKILL)
-        known = _wait(known) | family(mark)
+        known = _wait(known) | family(mark, sessions)
 
 
 def _wait(processes: set[Process]) -> set[Process]:
