@@ -244,8 +244,11 @@ class SwarmStrategy(Strategy):
             round=training.number, openings=outcome.opened.openings if outcome.opened else {}
         )
         log.info("%s", one_line(outcome, swarm))
-        if self._evidence is not None:
-            self._evidence.record(outcome, swarm, metrics, {"seal": sealed, **outcome.seconds})
+        try:
+            if self._evidence is not None:
+                self._evidence.record(outcome, swarm, metrics, {"seal": sealed, **outcome.seconds})
+        except OSError as error:  # a full disk must not cost the model
+            log.warning("round %d is missing from the evidence: %s", training.number, error)
         return arrays, metrics
 
     def configure_evaluate(

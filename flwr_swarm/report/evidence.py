@@ -58,6 +58,10 @@ class EvidenceWriter:
         self._directory.mkdir(parents=True, exist_ok=True)
         for stale in (ROUNDS, CHAIN, MANIFEST, FINAL):
             (self._directory / stale).unlink(missing_ok=True)
+        for folder in self._directory.glob("rounds/[0-9][0-9][0-9][0-9]"):
+            for stale_file in (*folder.glob("*.bin"), folder / "layout.json"):
+                stale_file.unlink(missing_ok=True)
+            folder.rmdir()
         self._write_json(
             SWARM,
             {
@@ -104,6 +108,7 @@ class EvidenceWriter:
         common = _common(view, swarm, seconds)
         if view.current.number != number:  # nobody sealed: the ledger never saw the round
             common |= {"leader": None, "succession": [], "committee": [], "parent_hash": None}
+            common |= {"sealed": [], "abstained": []}
         void: dict[str, Any] = {
             "included": [],
             "aggregate_hash": None,
@@ -148,7 +153,7 @@ def load_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The model and server state that `save_arrays` kept."""
     model: dict[str, Any] = {}
     state: dict[str, Any] = {}
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
         for name in file.files:
             kind, _, key = name.partition("/")
             (model if kind == "model" else state)[key] = file[name]

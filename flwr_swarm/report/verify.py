@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .._exceptions import EvidenceError, SwarmError
+from .._exceptions import EvidenceError
 from ..chain.replay import Replay, replay
 from ..chain.state import Record
 from ..encryption import ThresholdScheme
@@ -34,6 +34,21 @@ __all__ = ["Verified", "verify", "write_manifest"]
 
 RUN: Final = "run"
 RESULT: Final = "result.json"
+_VOID: Final[dict[str, Any]] = {
+    "status": "void",
+    "included": [],
+    "aggregate_hash": None,
+    "certificate": None,
+}
+_UNSEEN: Final = _VOID | {
+    "leader": None,
+    "succession": [],
+    "committee": [],
+    "sealed": [],
+    "abstained": [],
+}
+"""A round in which nobody sealed: the chain never saw it."""
+STATUSES: Final = ("certified", "unopened", "void")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +86,25 @@ def verify(run_dir: str | Path) -> Verified:
 
     Senders, draws and certificates are recomputed from the members' signed transactions; sums are
     opened again and every global model is recomputed from the one before. Not checked, because
-    nothing signs them: durations, losses, block times, and the meaning of a report's figures.
+    nothing signs them: durations, losses, names of metrics, reasons of void rounds, block times,
+    what sites call themselves, that no later round was cut off, and what a report's figures mean.
 
     Raises
     ------
     EvidenceError
         With what is wrong, if anything was changed, is missing, or does not follow.
     """
-    directory = Path(run_dir)
+    try:
+        return _verify(Path(run_dir))
+    except EvidenceError:
+        raise
+    except Exception as error:  # hostile files can make any parser fail in any way
+        raise EvidenceError(
+            f"the evidence does not hold together: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _verify(directory: Path) -> Verified:
     if (directory / RUN / MANIFEST).is_file():
         if (directory / MANIFEST).is_file():
             check_files(directory)
@@ -87,12 +113,7 @@ def verify(run_dir: str | Path) -> Verified:
     else:
         run = directory
     check_files(run)
-    try:
-        return _verify_run(run)
-    except EvidenceError:
-        raise
-    except (SwarmError, OSError, ValueError, KeyError, TypeError) as error:
-        raise EvidenceError(f"the evidence does not hold together: {error}") from error
+    return _verify_run(run)
 
 
 def check_files(directory: Path) -> None:
@@ -109,7 +130,10 @@ def check_files(directory: Path) -> None:
             f"{directory} holds no {MANIFEST}; name the directory of a finished run "
             "(for the demo: swarm-demo)"
         )
-    listed: dict[str, str] = _canonical(manifest)["sha256"]
+    told = _canonical(manifest)
+    listed = told.get("sha256") if isinstance(told, dict) else None
+    if not isinstance(listed, dict):
+        raise EvidenceError(f"{MANIFEST} was changed after the run: it lists no files")
     found = {
         path.relative_to(directory).as_posix(): path
         for path in sorted(directory.rglob("*"))
@@ -154,6 +178,7 @@ def _verify_run(run: Path) -> Verified:
         raise EvidenceError("terms and chain history are of different swarms")
     lines = [json.loads(line) for line in (run / ROUNDS).read_text(encoding="utf-8").splitlines()]
     _check_lines(lines, proven)
+    _check_opened(run, lines, terms)
     models, final_hash = _check_models(run, proven, terms)
     certified = [r for r in proven.rounds if r.round.certificate is not None]
     return Verified(
@@ -171,11 +196,18 @@ def _verify_run(run: Path) -> Verified:
 def _check_lines(lines: list[dict[str, Any]], proven: Replay) -> None:
     """What the relay told of each round is what the members' transactions prove."""
     told = {line["round"]: line for line in lines if line["parent_hash"] is not None}
+    unseen = [line for line in lines if line["parent_hash"] is None]
+    if len(told) + len(unseen) != len(lines):
+        raise EvidenceError(f"{ROUNDS} tells of one round twice")
+    for line in unseen:
+        if any(line.get(name) != value for name, value in _UNSEEN.items()):
+            raise EvidenceError(
+                f"round {line['round']}: {ROUNDS} says what happened in it, the chain never saw it"
+            )
     known = {record.round.number: record for record in proven.rounds}
-    if set(told) != set(known):
-        raise EvidenceError(
-            f"{ROUNDS} tells of rounds {sorted(told)}, the chain of {sorted(known)}"
-        )
+    if list(told) != sorted(known):
+        raise EvidenceError(f"{ROUNDS} tells of rounds {list(told)}, the chain of {sorted(known)}")
+    epsilon = {str(member.index): 0.0 for member in proven.state.members}
     for number, line in told.items():
         for name, value in _facts(known[number]).items():
             if line.get(name) != value:
@@ -183,10 +215,27 @@ def _check_lines(lines: list[dict[str, Any]], proven: Replay) -> None:
                     f"round {number}: {ROUNDS} says {name} = {line.get(name)!r}, the chain proves "
                     f"{value!r}"
                 )
-        epsilon = {str(seal.member): seal.epsilon for seal in known[number].round.seals}
-        for member, spent in epsilon.items():
-            if line["epsilon"].get(member) != spent / EPSILON_UNIT:
-                raise EvidenceError(f"round {number}: epsilon of member {member} is not as sealed")
+        for seal in known[number].round.seals:
+            epsilon[str(seal.member)] = seal.epsilon / EPSILON_UNIT
+        if line.get("epsilon") != epsilon:
+            raise EvidenceError(f"round {number}: epsilon is not as the members sealed it")
+
+
+def _check_opened(run: Path, lines: list[dict[str, Any]], terms: Terms) -> None:
+    """A round is told as opened exactly if its sum and openings are there."""
+    strange = {path.name for path in (run / "rounds").glob("*")}
+    strange -= {f"{line['round']:04d}" for line in lines}
+    if strange:
+        raise EvidenceError(f"the evidence holds sums of rounds that never were: {sorted(strange)}")
+    for line in lines:
+        if line["parent_hash"] is None:
+            continue  # the next attempt had the same number
+        folder = run / "rounds" / f"{line['round']:04d}"
+        opened = line["status"] == "certified" and terms.encryption == "threshold"
+        if line["status"] not in STATUSES or opened != folder.is_dir():
+            raise EvidenceError(
+                f"round {line['round']} is told as {line['status']!r}, which its files do not show"
+            )
 
 
 def _facts(record: Record) -> dict[str, Any]:
@@ -200,7 +249,7 @@ def _facts(record: Record) -> dict[str, Any]:
         "abstained": list(current.abstained),
     }
     if certificate is None:
-        return facts | {"status": "void", "included": [], "certificate": None}
+        return facts | _VOID
     return facts | {
         "included": list(certificate.included),
         "aggregate_hash": certificate.aggregate_hash.hex(),
