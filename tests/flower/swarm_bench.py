@@ -35,6 +35,10 @@ class StillClock:
     def clock(self) -> Clock:
         return Clock(now=lambda: self._now, sleep=self._sleep)
 
+    def reach(self, moment: float) -> None:
+        """A block a transaction runs ahead of a clock that stands still."""
+        self._now = max(self._now, moment)
+
     def _sleep(self, seconds: float) -> None:
         self._now += seconds
 
@@ -141,8 +145,8 @@ class Bench:
         )
         options = {
             "max_weight": 100.0,
-            "seal_seconds": 20,
-            "merge_seconds": 20,
+            "seal_seconds": 8,
+            "merge_seconds": 8,
             "evidence": directory,
         } | options
         self.swarm = SwarmStrategy(strategy or inner(nodes), clock=self.time.clock(), **options)
@@ -166,6 +170,8 @@ class Bench:
         """Train one round; the new model, or None if the round came to none."""
         self.number += 1
         self.errors = {}
+        if self.swarm._swarm is not None:
+            self.time.reach(self.view().now)
         offered = self.model if model is None else model
         messages = sorted(  # stock strategies sample in random order
             self.swarm.configure_train(self.number, offered, ConfigRecord(), self.grid),

@@ -14,7 +14,6 @@ from swarm_bench import FIRST_NODE, Bench, inner, same
 from flwr_swarm import mod, swarm_mod
 from flwr_swarm._exceptions import ChainUnreachable, ConfigurationError, NotAMember
 from flwr_swarm.chain import server
-from flwr_swarm.flower import founding
 from flwr_swarm.protocol.types import Phase
 
 
@@ -135,14 +134,14 @@ def test_a_node_without_the_mod_is_named(bench: Callable[..., Bench]) -> None:
 def test_a_chain_that_stops_is_a_named_error_not_a_hang(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
-    monkeypatch.setattr(mod, "ChainLedger", partial(mod.ChainLedger, timeout=0.1))
-    monkeypatch.setattr(founding, "ReadOnlyLedger", partial(founding.ReadOnlyLedger, timeout=0.1))
     swarm = bench(nodes=3)
     swarm.round()
     model = swarm.model
 
     def stop(member: int, message: Message) -> Message:
         if member == 1:
+            monkeypatch.setattr(mod, "ChainLedger", partial(mod.ChainLedger, timeout=0.1))
+            monkeypatch.setattr(swarm.swarm._swarm.ledger, "_timeout", 0.1)
             swarm.swarm._swarm.close()
             # Connections that are already open outlive the port: a dead process answers none.
             monkeypatch.setattr(
