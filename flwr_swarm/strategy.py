@@ -12,20 +12,25 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from ._exceptions import ConfigurationError, ProtocolError, RoundVoid, SwarmError
+from ._exceptions import ProtocolError, RoundVoid, SwarmError
 from .flower import records, write
-from .flower.driver import Outcome, RoundDriver
+from .flower.driver import RoundDriver
 from .flower.founding import Founding, Swarm
-from .flower.outcome import comparable, one_line, plain_replies
-from .flower.read import Fields
-from .flower.replay import Spec, Stepped, require_spec, restore, server_state, spec_of, step
-from .flower.trips import Clock, MemberGrid, Trips, reason
+from .flower.outcome import (
+    check_same,
+    comparable,
+    one_line,
+    plain_replies,
+    seal_replies,
+    stepped,
+)
+from .flower.replay import Spec, require_spec, server_state, spec_of
+from .flower.trips import Clock, MemberGrid, Trips
 from .protocol.hashing import Arrays, model_hash
 from .protocol.member import last_certified
 from .protocol.memory import Parent
-from .protocol.messages import ModelProof, SealReply, SealRequest
-from .protocol.payload import decode_layout
-from .protocol.relay import with_witnesses
+from .protocol.messages import ModelProof, SealRequest
+from .protocol.relay import with_witnesses, witnesses_of
 from .protocol.terms import ENCRYPTIONS, Encryption
 from .protocol.types import LedgerView
 from .report.evidence import EvidenceWriter, default_directory
@@ -139,6 +144,7 @@ class SwarmStrategy(Strategy):
         self._evidence: EvidenceWriter | None = None
         self._training: _Training | None = None
         self._proof = ModelProof()
+        self._model = ArrayRecord()
 
     # --- Flower's Strategy -----------------------------------------------------------------
 
@@ -152,9 +158,13 @@ class SwarmStrategy(Strategy):
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
     ) -> Result:
-        """Flower's own loop; afterwards the evidence is completed and the chain stopped."""
+        """Flower's own loop; afterwards the evidence is completed and the chain stopped.
+
+        Also if the loop fails: the last model that the swarm reached is then in the evidence.
+        """
+        self._model = initial_arrays
         try:
-            result = super().start(
+            return super().start(
                 grid,
                 initial_arrays,
                 num_rounds,
@@ -163,9 +173,8 @@ class SwarmStrategy(Strategy):
                 evaluate_config,
                 evaluate_fn,
             )
-            self._complete_evidence(result.arrays if len(result.arrays) else initial_arrays)
-            return result
         finally:
+            self._complete_evidence(self._model)
             self.close()
 
     def close(self) -> None:
@@ -203,12 +212,14 @@ class SwarmStrategy(Strategy):
             )
         )
         if self._encrypted:
-            _check_same(messages)
+            check_same(messages)
         self._follow(view)
         self._training = _Training(parent, self._clock.now())
         marked = self._marked("seal", parent.round, swarm, state)
         member_of = {node: member for member, node in swarm.nodes.items()}
-        chosen = with_witnesses([member_of[m.metadata.dst_node_id] for m in messages], view)
+        connected = {member_of[node] for node in grid.get_node_ids() if node in member_of}
+        sampled = [member_of[message.metadata.dst_node_id] for message in messages]
+        chosen = with_witnesses(sampled, view, connected)
         return [
             Message(
                 _merged(message.content, marked),
@@ -228,7 +239,7 @@ class SwarmStrategy(Strategy):
         self._training = None
         sealed = self._clock.now() - training.started
         try:
-            outcome = driver.finish(training.number, self._seal_replies(replies, swarm))
+            outcome = driver.finish(training.number, seal_replies(replies, swarm))
         except RoundVoid as void:
             log.warning("%s", void)
             self._record_void(training, driver, str(void), sealed)
@@ -236,8 +247,8 @@ class SwarmStrategy(Strategy):
         arrays, metrics = None, None
         if not self._encrypted:
             arrays, metrics = self._inner.aggregate_train(training.number, plain_replies(outcome))
-        elif (stepped := self._stepped(training, outcome, swarm)) is not None:
-            arrays, metrics = records.array_record(stepped.model), stepped.metrics
+        elif (taken := stepped(self._inner, training.parent, outcome, swarm)) is not None:
+            arrays, metrics = records.array_record(taken.model), taken.metrics
         else:
             outcome = replace(outcome, opened=None)  # what leads nowhere counts as never opened
         self._proof = ModelProof(
@@ -249,17 +260,26 @@ class SwarmStrategy(Strategy):
                 self._evidence.record(outcome, swarm, metrics, {"seal": sealed, **outcome.seconds})
         except OSError as error:  # a full disk must not cost the model
             log.warning("round %d is missing from the evidence: %s", training.number, error)
+        self._model = arrays or self._model
         return arrays, metrics
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """The wrapped strategy's messages, with the proof of the model."""
+        """The wrapped strategy's messages, with the proof of the model.
+
+        Under encryption they go to the last round's officers: only these can check the model, and
+        no member evaluates one that it cannot check.
+        """
         swarm, driver = self._founded(grid)
-        self._follow(driver.ledger.view())
+        view = driver.ledger.view()
+        self._follow(view)
         messages = self._inner.configure_evaluate(
             server_round, arrays, config, self._members_only(swarm, grid, "min_evaluate_nodes")
         )
+        if self._encrypted:
+            able = {swarm.nodes[member] for member in witnesses_of(view) if member in swarm.nodes}
+            messages = [m for m in messages if m.metadata.dst_node_id in able]
         state: Arrays = server_state(self._inner) if self._encrypted else {}
         marked = self._marked("evaluate", self._proof.round, swarm, state)
         return [
@@ -287,40 +307,6 @@ class SwarmStrategy(Strategy):
         certified = last_certified(view)
         if certified is not None and certified.number != self._proof.round:
             self._proof = ModelProof(round=certified.number)
-
-    def _stepped(self, training: _Training, outcome: Outcome, swarm: Swarm) -> Stepped | None:
-        """The wrapped strategy's step on the opened sum, or None if there is none to take."""
-        if outcome.opened is None:
-            return None
-        included = outcome.merged.certificate.included
-        try:
-            stepped = step(
-                cast(Any, self._inner),
-                swarm.terms,
-                training.number,
-                training.parent,
-                decode_layout(outcome.seals[included[0]].layout),
-                outcome.opened.lanes,
-                len(included),
-            )
-        except SwarmError as error:
-            log.warning("round %d leaves the model as it was: %s", training.number, error)
-            restore(self._inner, training.parent.model, training.parent.state)
-            return None
-        if stepped.clipped:
-            log.warning(
-                "round %d: %d of %d updates were longer than clip=%g and were scaled down to it",
-                training.number,
-                stepped.clipped,
-                len(included),
-                swarm.terms.clip,
-            )
-        log.info(
-            "round %d: fixed-point rounding moved no value by more than %.1e",
-            training.number,
-            stepped.rounding_error,
-        )
-        return stepped
 
     def _founded(self, grid: Grid) -> tuple[Swarm, RoundDriver]:
         if self._swarm is None or self._driver is None:
@@ -364,7 +350,7 @@ class SwarmStrategy(Strategy):
                 grid,
                 swarm.nodes.values(),
                 needed=needed,
-                seconds=self._enrol_seconds,
+                seconds=self._founding.seal_seconds,
                 clock=self._clock,
             ),
         )
@@ -375,21 +361,6 @@ class SwarmStrategy(Strategy):
         if state:
             marked[records.STATE] = records.array_record(state)
         return marked
-
-    def _seal_replies(self, replies: Iterable[Message], swarm: Swarm) -> list[SealReply]:
-        member_of = {node: member for member, node in swarm.nodes.items()}
-        parsed: list[SealReply] = []
-        for message in replies:
-            member = member_of.get(message.metadata.src_node_id, -1)
-            name = swarm.labels.get(member, "a node")
-            if message.has_error():
-                log.warning("%s sealed nothing: %s", name, reason(message))
-                continue
-            try:
-                parsed.append(Fields(message.content).seal_reply())
-            except SwarmError as error:
-                log.warning("the reply of %s was dropped: %s", name, error)
-        return parsed
 
     def _complete_evidence(self, final: ArrayRecord) -> None:
         """A finished training is never lost to a report that could not be written."""
@@ -418,17 +389,6 @@ def _spec(strategy: Strategy, encrypted: bool) -> Spec:
     if encrypted:
         return require_spec(strategy)
     return spec_of(strategy) or Spec(name=type(strategy).__name__, parameters={})
-
-
-def _check_same(messages: Iterable[Message]) -> None:
-    """Members train alike, or their updates would not be added up."""
-    asked = {records.asked_hash(m.content, m.metadata.message_type, {}) for m in messages}
-    if len(asked) > 1:
-        raise ConfigurationError(
-            f"the wrapped strategy gives its clients {len(asked)} different configs, but updates "
-            "that were not trained alike are not added up; put what differs by site into the "
-            "sites' node configs"
-        )
 
 
 def _merged(content: RecordDict, marked: Mapping[str, Any]) -> RecordDict:

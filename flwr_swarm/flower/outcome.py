@@ -1,4 +1,4 @@
-"""What a finished round means to Flower: replies for a strategy, and a line for people."""
+"""Between Flower's strategies and a swarm's round: replies in, a step or a line for people out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from typing import Any, cast
 from flwr.app import Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg, Strategy
 
-from ..protocol.payload import decode_plain
+from .._exceptions import ConfigurationError, SwarmError
+from ..protocol.memory import Parent
+from ..protocol.messages import SealReply
+from ..protocol.payload import decode_layout, decode_plain
 from . import records
 from .compat import detached_message
 from .driver import Outcome
 from .founding import Swarm
+from .read import Fields
+from .replay import Stepped, restore, step
+from .trips import reason
 
 log = logging.getLogger("flwr.swarm")
 
@@ -90,3 +96,65 @@ def one_line(outcome: Outcome, swarm: Swarm) -> str:
         f"signed by {[member for member, _ in outcome.merged.signatures]}",
     ]
     return ", ".join(parts)
+
+
+def stepped(strategy: Strategy, parent: Parent, outcome: Outcome, swarm: Swarm) -> Stepped | None:
+    """The wrapped strategy's step on the opened sum, or None if there is none to take."""
+    if outcome.opened is None:
+        return None
+    included = outcome.merged.certificate.included
+    try:
+        taken = step(
+            cast(Any, strategy),
+            swarm.terms,
+            parent.round,
+            parent,
+            decode_layout(outcome.seals[included[0]].layout),
+            outcome.opened.lanes,
+            len(included),
+        )
+    except SwarmError as error:
+        log.warning("round %d leaves the model as it was: %s", parent.round, error)
+        restore(strategy, parent.model, parent.state)
+        return None
+    if taken.clipped:
+        log.warning(
+            "round %d: %d of %d updates were longer than clip=%g and were scaled down to it",
+            parent.round,
+            taken.clipped,
+            len(included),
+            swarm.terms.clip,
+        )
+    log.info(
+        "round %d: fixed-point rounding moved no value by more than %.1e",
+        parent.round,
+        taken.rounding_error,
+    )
+    return taken
+
+
+def seal_replies(replies: Iterable[Message], swarm: Swarm) -> list[SealReply]:
+    member_of = {node: member for member, node in swarm.nodes.items()}
+    parsed: list[SealReply] = []
+    for message in replies:
+        member = member_of.get(message.metadata.src_node_id, -1)
+        name = swarm.labels.get(member, "a node")
+        if message.has_error():
+            log.warning("%s sealed nothing: %s", name, reason(message))
+            continue
+        try:
+            parsed.append(Fields(message.content).seal_reply())
+        except SwarmError as error:
+            log.warning("the reply of %s was dropped: %s", name, error)
+    return parsed
+
+
+def check_same(messages: Iterable[Message]) -> None:
+    """Members train alike, or their updates would not be added up."""
+    asked = {records.asked_hash(m.content, m.metadata.message_type, {}) for m in messages}
+    if len(asked) > 1:
+        raise ConfigurationError(
+            f"the wrapped strategy gives its clients {len(asked)} different configs, but updates "
+            "that were not trained alike are not added up; put what differs by site into the "
+            "sites' node configs"
+        )

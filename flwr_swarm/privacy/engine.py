@@ -27,6 +27,8 @@ from .randomness import SecureRandom
 from .sampling import check_loader, poisson_loader
 
 LOG: Final = logging.getLogger(__name__)
+BUDGET_OPTION: Final = "swarm-budget"
+"""Node config entry with which a site caps its own epsilon."""
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
@@ -64,7 +66,9 @@ def make_private(
     noise_multiplier : float
         Noise standard deviation over `max_grad_norm`. 0 switches DP off.
     budget : float
-        Highest cumulative epsilon at `delta`, > 0; `math.inf` for no limit.
+        Highest cumulative epsilon at `delta`, > 0; `math.inf` for no limit. The site's own
+        ``swarm-budget`` in its node config counts where it is lower: a run config, from which this
+        often comes, is the relay's.
     max_grad_norm : float
         L2 norm C to which each record's gradient is clipped, > 0.
     delta : float
@@ -99,6 +103,7 @@ def make_private(
     optimizer does. Linear layers never hold a gradient a record (see `hooks`); other layers do,
     so memory grows with batch size times their parameters.
     """
+    budget = _at_most_the_sites(source, budget)
     _check_numbers(
         epochs=epochs,
         noise_multiplier=noise_multiplier,
@@ -152,6 +157,25 @@ def make_private(
         after.rounds, charge.steps, after.epsilon(), budget, after.delta,
     )  # fmt: skip
     return plain, private_optimizer, private_loader
+
+
+def _at_most_the_sites(source: Context | RecordDict, budget: float) -> float:
+    """`budget`, or what the site's node config allows if that is less."""
+    if not isinstance(source, Context):
+        return budget
+    own = source.node_config.get(BUDGET_OPTION)
+    if own is None:
+        return budget
+    try:
+        allowed = float(own)
+    except ValueError:
+        allowed = math.nan
+    if not allowed > 0:
+        raise ConfigurationError(
+            f"{BUDGET_OPTION} in this site's node config must be > 0, got {own!r}; give the "
+            "highest epsilon that the site allows"
+        )
+    return min(budget, allowed)
 
 
 def _check_budget(before: History, after: History, *, budget: float, steps: int) -> None:

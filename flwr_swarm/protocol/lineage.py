@@ -21,14 +21,22 @@ def check_offer(
     model: Arrays,
     state: Arrays,
 ) -> None:
-    """Check a model that is offered for evaluation, as far as this member can.
+    """Check a model that is offered for evaluation: metrics are answered in the clear.
+
+    Under encryption only a member that recomputed the model evaluates it. Others cannot tell a
+    certified model from a crafted one, and would answer questions about their data.
 
     Raises
     ------
     ModelRefused
-        If it is not what the certified sum leads to.
+        If it is not what the certified sum leads to, or this member cannot tell.
     """
-    recomputed(site, model_hash(model, state), proof, view, terms)
+    known = recomputed(site, model_hash(model, state), proof, view, terms)
+    if not known and terms.encryption != "none":
+        raise ModelRefused(
+            "this member held no office in the last certified round, so it cannot recompute the "
+            "model; it evaluates nothing that it cannot check"
+        )
 
 
 def recomputed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from math import comb
@@ -88,18 +88,27 @@ def accepted_seals(
     return accepted
 
 
-def with_witnesses(chosen: Sequence[int], view: LedgerView) -> list[int]:
+def with_witnesses(
+    chosen: Sequence[int], view: LedgerView, connected: Collection[int]
+) -> list[int]:
     """The sampled members, with enough of the last committee among them to close the round."""
     certified = last_certified(view)
     if certified is None:
         return list(chosen)
     committee = certified.committee
     needed = min(view.policy.witnesses, len(committee))
-    spare = [member for member in committee if member not in chosen]
+    here = [member for member in committee if member in chosen]
+    spare = [member for member in committee if member in connected and member not in chosen]
     others = [member for member in chosen if member not in committee]
-    lacking = max(0, needed - (len(committee) - len(spare)))
+    lacking = max(0, needed - len(here))
     replaced = dict(zip(others[:lacking], spare, strict=False))
     return [replaced.get(member, member) for member in chosen]
+
+
+def witnesses_of(view: LedgerView) -> tuple[int, ...]:
+    """Members that merged the last certified sum, and so can recompute the model after it."""
+    certified = last_certified(view)
+    return () if certified is None else officers(certified)
 
 
 def officers(current: Round) -> tuple[int, ...]:

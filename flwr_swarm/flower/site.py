@@ -1,0 +1,91 @@
+"""One member while it answers one message: its context, its ledger, its protocol logic."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from flwr.app import Context
+
+from .._exceptions import LedgerError, TransactionRefused, WrongChain
+from ..chain.client import ChainLedger
+from ..protocol.ledger import AbstainCall, Ledger
+from ..protocol.member import SwarmMember, due_calls
+from ..protocol.messages import Place
+from ..protocol.types import LedgerView
+from .keys import MemberKeys
+
+log = logging.getLogger("flwr.swarm")
+
+CHAIN_OPTION: Final = "swarm-chain"
+NAME_OPTION: Final = "swarm-name"
+CONTRACT_OPTION: Final = "swarm-contract"
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One member while it answers one message."""
+
+    context: Context
+    ledger: Ledger
+    member: SwarmMember
+
+    def abstain(self, number: int) -> None:
+        """Tell the ledger that nobody need wait for this member. Best effort."""
+        try:
+            self.ledger.submit(AbstainCall(round=number))
+        except LedgerError as error:
+            log.warning("could not abstain from round %d: %s", number, error)
+
+    def end_what_is_due(self) -> LedgerView:
+        """Submit what deadlines allow; another member may be faster, which is as good."""
+        view = self.ledger.view()
+        calls = due_calls(view, max(view.now, int(time.time())))
+        for call in calls:
+            try:
+                self.ledger.submit(call)
+            except TransactionRefused as error:
+                log.info("%s was not needed: %s", type(call).__name__, error.reason)
+        return self.ledger.view() if calls else view
+
+
+def label(context: Context) -> str:
+    """What the site calls itself in logs and reports."""
+    named = context.node_config.get(NAME_OPTION)
+    if named is not None:
+        return str(named)
+    return f"site {context.node_config.get('partition-id', context.node_id)}"
+
+
+def connect(place: Place, keys: MemberKeys, context: Context) -> Ledger:
+    """The site's own way to the chain; the relay's URL counts only on this machine."""
+    contract = context.node_config.get(CONTRACT_OPTION)
+    if contract is not None and str(contract).lower() != place.contract.lower():
+        raise WrongChain(
+            f"this site's node config names contract {contract}, the relay {place.contract}; "
+            "nothing was done"
+        )
+    url = context.node_config.get(CHAIN_OPTION)
+    if url is None:
+        url = place.chain_url
+        if not _on_this_machine(url):
+            raise WrongChain(
+                f"the relay names the chain node {url}, which is not on this machine; name the "
+                f"site's own in its node config: {CHAIN_OPTION}='http://…'"
+            )
+    return ChainLedger(
+        url=str(url), contract=place.contract, key=keys.account_key, chain_id=place.chain_id
+    )
+
+
+def _on_this_machine(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # a port out of range shows here
+    except ValueError:
+        return False
+    return host in _LOOPBACK
