@@ -23,13 +23,8 @@ class RoundContext:
     round : int
         From 1.
     anchor : bytes
-        32-byte beacon of the last final round; zeros in the first. It keeps anyone from knowing
-        a round's common polynomials before the round before it has ended.
-
-    Raises
-    ------
-    ConfigurationError
-        If a field is not of this form.
+        32-byte hash of the model that the round trains on. With it, what is encrypted in a round
+        is bound to one parent model too.
     """
 
     chain_id: int
