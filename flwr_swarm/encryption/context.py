@@ -25,6 +25,11 @@ class RoundContext:
     anchor : bytes
         32-byte hash of the model that the round trains on. With it, what is encrypted in a round
         is bound to one parent model too.
+
+    Raises
+    ------
+    ConfigurationError
+        If a field is not of this form.
     """
 
     chain_id: int
