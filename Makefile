@@ -12,7 +12,7 @@ demo: $(VENV)/.demo  ## install, then train four hospitals as a swarm (about 4 m
 	$(BIN)/flwr-swarm demo $(ARGS)
 
 test: $(VENV)/.test  ## install what tests need, then run them
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev  ## lint and type-check
 	$(BIN)/ruff format --check .
