@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partialmethod
 
 import apps
 import pytest
@@ -11,9 +11,10 @@ from flwr.app import Message
 from flwr.serverapp.strategy import strategy_utils
 from swarm_bench import FIRST_NODE, Bench, inner, same
 
-from flwr_swarm import mod, swarm_mod
+from flwr_swarm import swarm_mod
 from flwr_swarm._exceptions import ChainUnreachable, ConfigurationError, NotAMember
 from flwr_swarm.chain import server
+from flwr_swarm.chain.client import ReadOnlyLedger
 from flwr_swarm.protocol.types import Phase
 
 
@@ -138,9 +139,11 @@ def test_a_chain_that_stops_is_a_named_error_not_a_hang(
     swarm.round()
     model = swarm.model
 
+    opened = ReadOnlyLedger.__init__
+
     def stop(member: int, message: Message) -> Message:
         if member == 1:
-            monkeypatch.setattr(mod, "ChainLedger", partial(mod.ChainLedger, timeout=0.1))
+            monkeypatch.setattr(ReadOnlyLedger, "__init__", partialmethod(opened, timeout=0.1))
             monkeypatch.setattr(swarm.swarm._swarm.ledger, "_timeout", 0.1)
             swarm.swarm._swarm.close()
             # Connections that are already open outlive the port: a dead process answers none.
