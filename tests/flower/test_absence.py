@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partialmethod
+from typing import Any
 
 import apps
 import pytest
@@ -139,11 +139,14 @@ def test_a_chain_that_stops_is_a_named_error_not_a_hang(
     swarm.round()
     model = swarm.model
 
-    opened = ReadOnlyLedger.__init__
+    patient = ReadOnlyLedger.__init__
+
+    def impatient(self: ReadOnlyLedger, **options: Any) -> None:
+        patient(self, **(options | {"timeout": 0.1}))
 
     def stop(member: int, message: Message) -> Message:
         if member == 1:
-            monkeypatch.setattr(ReadOnlyLedger, "__init__", partialmethod(opened, timeout=0.1))
+            monkeypatch.setattr(ReadOnlyLedger, "__init__", impatient)
             monkeypatch.setattr(swarm.swarm._swarm.ledger, "_timeout", 0.1)
             swarm.swarm._swarm.close()
             # Connections that are already open outlive the port: a dead process answers none.
