@@ -52,6 +52,21 @@ def test_a_seal_that_is_not_delivered_as_sealed_is_left_out(
     assert not same(swarm.model, first)
 
 
+def test_a_share_of_an_earlier_round_is_left_out(bench: Callable[..., Bench]) -> None:
+    """It is well formed and from the right member to the right holder, but not the sealed one."""
+    swarm = bench()
+    swarm.round()
+    (old,) = (m for phase, who, m in swarm.answered if (phase, who) == ("seal", 1))
+
+    def stale(_: int, message: Message) -> Message:
+        set_blob(message.content, "envelope/2", blob_of(old.content, "envelope/2"))
+        return message
+
+    swarm.to_relay["seal"] = only(1, stale)
+    assert swarm.round() is not None
+    assert swarm.view().current.certificate.included == (0, 2, 3)
+
+
 def test_an_update_of_another_length_is_left_out(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
