@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import apps
 import pytest
 from flwr.app import Message
 from hostile import EVERYONE, only
@@ -24,7 +23,6 @@ from flwr_swarm.encryption import ThresholdScheme
 from flwr_swarm.flower.read import Fields
 from flwr_swarm.flower.records import BLOBS, FIELDS
 from flwr_swarm.flower.state import load_keys
-from flwr_swarm.protocol.hashing import model_hash
 from flwr_swarm.protocol.payload import aggregate_hash
 from flwr_swarm.protocol.types import Phase
 
@@ -278,46 +276,3 @@ def test_another_certificate_than_the_ledgers_opens_nothing(bench: Callable[...,
     swarm.to_member["open"] = asked_first(swarm, 2, bends, told)
     assert swarm.round() is not None
     assert told == ["NotCertified"] * len(bends)
-
-
-# --- duplicates ----------------------------------------------------------------------------------
-
-
-def test_duplicated_messages_change_nothing(bench: Callable[..., Bench]) -> None:
-    swarm = bench(nodes=3)
-    outcomes: dict[str, list[str]] = {}
-
-    def again(phase: str) -> Callable[[int, Message], Message]:
-        def repeat(member: int, message: Message) -> Message:
-            asked = swarm.messages(phase, member)[-1]
-            twice = Message(twin(asked.content), 1000 + member, "train")
-            try:
-                reply = swarm.grid._apps[1000 + member](twice, swarm.context(member))
-            except Exception as error:
-                outcomes.setdefault(phase, []).append(type(error).__name__)
-            else:
-                equal = reply.content == message.content
-                outcomes.setdefault(phase, []).append("same" if equal else "another")
-            return message
-
-        return repeat
-
-    for phase in ("enrol", "seal", "merge", "open"):
-        swarm.to_relay[phase] = again(phase)
-    assert swarm.round() is not None
-    assert swarm.round() is not None
-    assert swarm.view().current.number == 2
-    assert {phase: set(seen) for phase, seen in outcomes.items()} == {
-        "enrol": {"same"},
-        "seal": {"StaleRound"},  # a one-time key is never used twice
-        "merge": {"same"},
-        "open": {"same"},
-    }
-
-
-def test_the_parent_in_the_ledger_is_the_model_that_was_sent(bench: Callable[..., Bench]) -> None:
-    """What the members pin is what they were given, not what the relay says."""
-    swarm = bench(nodes=3)
-    swarm.round()
-    arrays = {n: a.numpy() for n, a in apps.initial_model().items()}
-    assert swarm.view().current.parent == model_hash(arrays, {})

@@ -1,4 +1,4 @@
-"""A hostile relay before training: a crafted model, an old message, another swarm."""
+"""A hostile relay before training: a crafted model, old or doubled messages, another swarm."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import apps
 import pytest
-from flwr.app import RecordDict
+from flwr.app import Message, RecordDict
 from hostile import EVERYONE, counting_app, crafted, only
 from swarm_bench import (
     Bench,
@@ -24,7 +25,7 @@ from swarm_bench import (
 
 from flwr_swarm.flower.read import Fields
 from flwr_swarm.flower.records import FIELDS
-from flwr_swarm.protocol.hashing import canonical_json
+from flwr_swarm.protocol.hashing import canonical_json, model_hash
 from flwr_swarm.protocol.terms import Terms
 from flwr_swarm.protocol.types import Phase
 
@@ -227,3 +228,46 @@ def test_a_site_believes_its_own_node_config_not_the_relay(bench: Callable[..., 
     assert swarm.round() is None
     assert {e.split(":")[0] for e in swarm.errors.values()} == {"WrongChain"}
     assert len(swarm.errors) == 3
+
+
+# --- duplicates ----------------------------------------------------------------------------------
+
+
+def test_duplicated_messages_change_nothing(bench: Callable[..., Bench]) -> None:
+    swarm = bench(nodes=3)
+    outcomes: dict[str, list[str]] = {}
+
+    def again(phase: str) -> Callable[[int, Message], Message]:
+        def repeat(member: int, message: Message) -> Message:
+            asked = swarm.messages(phase, member)[-1]
+            twice = Message(twin(asked.content), 1000 + member, "train")
+            try:
+                reply = swarm.grid._apps[1000 + member](twice, swarm.context(member))
+            except Exception as error:
+                outcomes.setdefault(phase, []).append(type(error).__name__)
+            else:
+                equal = reply.content == message.content
+                outcomes.setdefault(phase, []).append("same" if equal else "another")
+            return message
+
+        return repeat
+
+    for phase in ("enrol", "seal", "merge", "open"):
+        swarm.to_relay[phase] = again(phase)
+    assert swarm.round() is not None
+    assert swarm.round() is not None
+    assert swarm.view().current.number == 2
+    assert {phase: set(seen) for phase, seen in outcomes.items()} == {
+        "enrol": {"same"},
+        "seal": {"StaleRound"},  # a one-time key is never used twice
+        "merge": {"same"},
+        "open": {"same"},
+    }
+
+
+def test_the_parent_in_the_ledger_is_the_model_that_was_sent(bench: Callable[..., Bench]) -> None:
+    """What the members pin is what they were given, not what the relay says."""
+    swarm = bench(nodes=3)
+    swarm.round()
+    arrays = {n: a.numpy() for n, a in apps.initial_model().items()}
+    assert swarm.view().current.parent == model_hash(arrays, {})
