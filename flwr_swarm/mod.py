@@ -153,13 +153,12 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
     view = site.ledger.view()
     model, state = offered(message)
     task = begin_seal(site.member, request, view, model, state)
-    _, terms, me = site.member.accept(request.place, view)
     try:
-        privacy.reconcile(site.context.state, me.epsilon)
+        privacy.reconcile(site.context.state, task.me.epsilon)
         charged = privacy.load_history(site.context.state).rounds
         reply = call_next(_stripped(message), site.context)
         check_private(site.context, view, charged)
-        layout, content = encoded(reply, task, terms)
+        layout, content = encoded(reply, task)
         sealing = finish_seal(
             site.member,
             task,
@@ -170,7 +169,7 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
             asked=records.asked_hash(
                 message.content, message.metadata.message_type, site.context.run_config
             ),
-            epsilon=max(privacy.micro_epsilon(site.context.state), me.epsilon),
+            epsilon=max(privacy.micro_epsilon(site.context.state), task.me.epsilon),
             random=os.urandom,
         )
     except SwarmError:

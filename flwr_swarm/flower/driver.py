@@ -16,6 +16,7 @@ from ..protocol.relay import (
     Opened,
     accepted_seals,
     conclude,
+    officers,
     plan_merge,
     plan_open,
     tally,
@@ -42,7 +43,7 @@ class Outcome:
         The ledger after the round.
     seals : mapping of int to SealReply
         Payloads that match their seals.
-    merged : Merged or None
+    merged : Merged
     opened : Opened or None
         None without encryption, or if the sum could not be opened.
     seconds : mapping of str to float
@@ -178,11 +179,10 @@ class RoundDriver:
         return max(_SHORTEST_TRIP, view.current.merge_deadline - self.trips.clock.now())
 
     def _merge(self, view: LedgerView, seals: Mapping[int, SealReply]) -> Merged | None:
-        requests = plan_merge(self.place, view, seals)
-        shared = write.merge_request(next(iter(requests.values())))
+        request = write.merge_request(plan_merge(self.place, view, seals))
         replies = self.trips.send(
             f"merge of round {view.current.number}",
-            dict.fromkeys(requests, shared),
+            dict.fromkeys(officers(view.current), request),
             Fields.merge_reply,
             seconds=self._remaining(view),
             enough=lambda got: tally(view, got, self.terms, recover_certifier) is not None,

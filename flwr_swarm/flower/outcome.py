@@ -134,6 +134,7 @@ def stepped(strategy: Strategy, parent: Parent, outcome: Outcome, swarm: Swarm) 
 
 
 def seal_replies(replies: Iterable[Message], swarm: Swarm) -> list[SealReply]:
+    """The well-formed answers of trip 1; errors and malformed ones are logged by site."""
     member_of = {node: member for member, node in swarm.nodes.items()}
     parsed: list[SealReply] = []
     for message in replies:

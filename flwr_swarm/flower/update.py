@@ -12,7 +12,6 @@ from .. import privacy
 from .._exceptions import CapacityExceeded, NotPrivate, TrainingFailed, UpdateMismatch
 from ..protocol.payload import Layout, encode_plain
 from ..protocol.seal import Task
-from ..protocol.terms import Terms
 from ..protocol.types import EPSILON_UNIT, NO_CAP, LedgerView
 from ..protocol.update import difference
 from . import records
@@ -47,8 +46,9 @@ def check_private(context: Context, view: LedgerView, charged: int) -> None:
         )
 
 
-def encoded(reply: Message, task: Task, terms: Terms) -> tuple[Layout, Any]:
+def encoded(reply: Message, task: Task) -> tuple[Layout, Any]:
     """The user's reply as lanes to encrypt, or as the baseline's plaintext payload."""
+    terms = task.terms
     if reply.has_error() or not reply.has_content():
         raise UpdateMismatch("the train function returned no content; nothing was sealed")
     arrays_name, arrays = records.only_arrays(reply.content, "the training reply")

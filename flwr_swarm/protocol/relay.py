@@ -117,17 +117,14 @@ def officers(current: Round) -> tuple[int, ...]:
     return tuple(sorted({*leader, *current.committee}))
 
 
-def plan_merge(
-    place: Place, view: LedgerView, seals: Mapping[int, SealReply]
-) -> dict[int, MergeRequest]:
-    """Trip 2: the same request to every officer."""
-    request = MergeRequest(
+def plan_merge(place: Place, view: LedgerView, seals: Mapping[int, SealReply]) -> MergeRequest:
+    """Trip 2: the one request that every officer gets."""
+    return MergeRequest(
         place=place,
         round=view.current.number,
         view=view.current.view,
         updates={member: (reply.layout, reply.payload) for member, reply in seals.items()},
     )
-    return dict.fromkeys(officers(view.current), request)
 
 
 def tally(

@@ -16,16 +16,18 @@ from .memory import Memory, Parent
 from .messages import SealReply, SealRequest
 from .payload import Layout, encode_layout, payload_hash
 from .terms import Terms
-from .types import ZERO_HASH, LedgerView, Phase
+from .types import ZERO_HASH, LedgerView, Member, Phase
 
 
 @dataclass(frozen=True)
 class Task:
-    """Leave to train: the checked model, and what the seal will need."""
+    """Leave to train: the checked model, and what the seal will need of the accepted swarm."""
 
     parent: Parent
     verified: bool
     terms: Terms
+    me: Member
+    memory: Memory = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def begin_seal(
     ModelRefused
         If the model is not the one that the swarm certified.
     """
-    _, terms, me = site.accept(request.place, view)
+    memory, terms, me = site.accept(request.place, view)
     current = view.current
     if current.phase in (Phase.IDLE, Phase.CERTIFIED, Phase.VOID):
         opens = current.number + 1
@@ -71,7 +73,8 @@ def begin_seal(
             f"round {current.number} trains on model {current.parent.hex()[:16]}…, but this "
             f"site was offered {parent.hash.hex()[:16]}…; somebody altered it on its way"
         )
-    return Task(parent, recomputed(site, parent.hash, request.proof, view, terms), terms)
+    verified = recomputed(site, parent.hash, request.proof, view, terms)
+    return Task(parent, verified, terms, me, memory)
 
 
 def finish_seal(
@@ -103,8 +106,7 @@ def finish_seal(
     random : callable
         Number of bytes to secure random bytes.
     """
-    memory, terms, me = site.accept(request.place, view)
-    place = request.place
+    terms, me, place = task.terms, task.me, request.place
     envelopes: tuple[bytes, ...] = ()
     if terms.encryption == "threshold":
         sealed = ThresholdScheme().seal(
@@ -138,4 +140,4 @@ def finish_seal(
         envelopes=envelopes,
     )
     held = held_sum(site, last_certified(view))
-    return Sealing(replace(memory, parent=task.parent, held=held, pending=None), call, reply)
+    return Sealing(replace(task.memory, parent=task.parent, held=held, pending=None), call, reply)

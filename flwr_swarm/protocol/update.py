@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,31 +11,6 @@ from .._exceptions import NonFiniteUpdate, UpdateMismatch
 from .hashing import Arrays
 
 TRAINED_DTYPES = frozenset({"float16", "float32", "float64"})
-
-
-@dataclass(frozen=True)
-class Update:
-    """What one member's training produced.
-
-    Parameters
-    ----------
-    difference : ndarray of float64, shape (d,)
-        Trained minus global values of all floating arrays, by ascending name.
-    weight : float
-        Number of training examples.
-    metrics : tuple of float
-        Values in the order of `layout`.
-    layout : tuple of (str, int)
-        Names of metrics and how many numbers each holds; 0 means a scalar.
-    """
-
-    difference: NDArray[np.float64]
-    weight: float
-    metrics: tuple[float, ...]
-    layout: tuple[tuple[str, int], ...]
-
-    def __repr__(self) -> str:
-        return f"Update(size={self.difference.size}, layout={self.layout})"
 
 
 def trained_names(model: Arrays) -> list[str]:
