@@ -83,6 +83,34 @@ class WrongChain(LedgerError):
     """The chain or the contract is not the one that was pinned."""
 
 
+class NoContract(WrongChain):
+    """The pinned address holds no contract on this chain."""
+
+
+class WrongContract(WrongChain):
+    """The pinned address holds another contract than this version ships."""
+
+
+class NodeBehind(ChainUnreachable):
+    """The node is still catching up with its chain and cannot answer for its newest block."""
+
+
+class AccountBusy(LedgerError):
+    """Another process sends with this account's key; nothing was sent."""
+
+
+class ChainReorganised(WrongChain):
+    """The chain no longer holds a block that was read from it before."""
+
+
+class FolderInUse(ConfigurationError):
+    """Another process holds the folder; two writers would damage what it keeps."""
+
+
+class JournalCorrupt(LedgerError):
+    """A development chain's journal was altered, or does not replay to the same blocks."""
+
+
 class NotAMember(LedgerError):
     """The account is not a member of this swarm."""
 
@@ -94,6 +122,10 @@ class TransactionRefused(LedgerError):
         self.reason = reason
         self.details = details
         super().__init__(f"{reason}: {details}" if details else reason)
+
+
+class OutOfFunds(TransactionRefused):
+    """The account cannot pay for gas."""
 
 
 # --- protocol --------------------------------------------------------------------------------

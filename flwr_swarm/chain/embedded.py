@@ -1,9 +1,10 @@
-"""The development chain: eth-tester's py-evm engine in this process, behind one lock.
+"""The development chain: an EVM in this process that answers JSON-RPC, behind one lock.
 
 A real EVM without a node to install. Gas is free, every transaction is a block of its own, and
-block time follows a clock (the wall clock, unless a test injects one). Nothing is durable and
-one process orders all transactions, so it is for development and simulation, not for a
-consortium; anything that speaks Ethereum's JSON-RPC takes its place without a change.
+block time follows a clock (the wall clock, unless a test injects one). One process orders all
+transactions, so it is for development and simulation, not for a consortium; anything that
+speaks Ethereum's JSON-RPC takes its place without a change. It lives in memory; `durable` keeps
+it on disk.
 """
 
 from __future__ import annotations
@@ -14,22 +15,19 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from eth.abc import ComputationAPI
-from eth.exceptions import Revert, VMError
-from eth.vm.forks import ParisVM
-from eth.vm.spoof import SpoofTransaction
-from eth_account import Account
-from eth_tester import PyEVMBackend
-from eth_utils.exceptions import ValidationError
+from flwr_swarm._exceptions import ChainUnreachable
 
 from . import jsonrpc
+from .engine import GAS_LIMIT, TREASURY, Block, Engine
 from .jsonrpc import RpcError
 
 CLIENT: Final = "flwr_swarm-development-chain"
 FUNDS: Final = 10**24
-GAS_LIMIT: Final = 30_000_000
 MAX_CHAIN_ID: Final = 2**53 - 1  # JSON readers that use doubles keep it exact
-_TREASURY: Final = (1).to_bytes(32, "big")
+_STOPPED: Final = (
+    "the development chain could not keep a block and has stopped; make room on its disk and "
+    "start it again"
+)
 
 
 class EmbeddedChain:
@@ -42,30 +40,38 @@ class EmbeddedChain:
     clock : callable
         Seconds since 1970. A block's timestamp is the clock's, or its parent's plus one where
         that is later: more than one transaction a second runs ahead of the clock.
+    genesis_time : int or None
+        Timestamp of block 0; None takes the second before the clock's.
+    on_block : callable or None
+        Called with each new block's transaction and `Block` before anyone can learn of it. If
+        it raises, the block's fate is unknown and the chain answers nothing more.
+    time_travel : bool
+        Offer `evm_increaseTime` to whoever asks, for tests from other processes.
     """
 
     def __init__(
-        self, *, chain_id: int | None = None, clock: Callable[[], float] = time.time
+        self,
+        *,
+        chain_id: int | None = None,
+        clock: Callable[[], float] = time.time,
+        genesis_time: int | None = None,
+        on_block: Callable[[bytes, Block], None] | None = None,
+        time_travel: bool = False,
     ) -> None:
         self.chain_id = secrets.randbelow(MAX_CHAIN_ID) + 1 if chain_id is None else chain_id
+        self._engine = Engine(
+            chain_id=self.chain_id,
+            genesis_time=int(clock()) - 1 if genesis_time is None else genesis_time,
+        )
         self._clock = clock
         self._offset = 0
+        self._on_block = on_block
+        self._failed = False
+        self._time_travel = time_travel
         self._lock = threading.RLock()
         self._transactions: dict[str, dict[str, Any]] = {}
         self._receipts: dict[str, dict[str, Any]] = {}
-        treasury = Account.from_key(_TREASURY)
-        genesis = PyEVMBackend.generate_genesis_params(
-            {"timestamp": int(clock()) - 1, "gas_limit": GAS_LIMIT}
-        )
-        genesis["base_fee_per_gas"] = 0  # stays zero while blocks are at most half full
-        state = {"balance": 2**128, "nonce": 0, "code": b"", "storage": {}}
-        self._engine = PyEVMBackend(
-            genesis_parameters=genesis,
-            genesis_state={bytes.fromhex(treasury.address[2:]): state},
-            vm_configuration=((0, ParisVM),),
-        )
-        self._engine.chain.chain_id = self.chain_id
-        self._treasury = treasury
+        self._mined: list[str] = []  # the transaction of block 1, 2, ...
 
     def __repr__(self) -> str:
         return f"EmbeddedChain(chain_id={self.chain_id})"
@@ -81,117 +87,126 @@ class EmbeddedChain:
     def fund(self, address: str, wei: int = FUNDS) -> None:
         """Give `address` money that it does not need here, but may want to show."""
         with self._lock:
-            transaction = {
+            transaction: dict[str, Any] = {
                 "type": 2,
                 "chainId": self.chain_id,
-                "nonce": self._nonce(self._treasury.address),
+                "nonce": self._nonce(TREASURY.address),
                 "to": address,
                 "value": wei,
                 "gas": 21_000,
                 "maxFeePerGas": 0,
                 "maxPriorityFeePerGas": 0,
             }
-            signed = self._treasury.sign_transaction(transaction)
-            self._send(bytes(signed.raw_transaction))
+            signed = TREASURY.sign_transaction(transaction)
+            self.request("eth_sendRawTransaction", [jsonrpc.hexed(signed.raw_transaction)])
 
     def snapshot(self) -> tuple[bytes, int]:
         """Return a mark to which `revert` can go back."""
         with self._lock:
-            return self._engine.take_snapshot(), self._offset
+            return self._engine.snapshot(), self._offset
 
     def revert(self, mark: tuple[bytes, int]) -> None:
-        """Undo everything since `mark`."""
+        """Undo everything since `mark`; of no use where `on_block` keeps the blocks."""
         with self._lock:
-            self._engine.revert_to_snapshot(mark[0])
-            self._engine.chain.chain_id = self.chain_id
+            self._engine.revert(mark[0])
             self._offset = mark[1]
-            height = self._height()
-            for digest, receipt in list(self._receipts.items()):
-                if int(receipt["blockNumber"], 16) > height:
-                    del self._receipts[digest], self._transactions[digest]
+            for digest in self._mined[self._engine.height :]:
+                del self._receipts[digest], self._transactions[digest]
+            del self._mined[self._engine.height :]
+
+    # --- for whoever keeps the chain ---------------------------------------------------------
+
+    @property
+    def height(self) -> int:
+        """Number of the newest block."""
+        with self._lock:
+            return self._engine.height
+
+    def block(self, number: int) -> Block:
+        """Return what a mined block came to."""
+        with self._lock:
+            header = self._engine.header(number)
+            return Block(
+                timestamp=header.timestamp,
+                state_root=bytes(header.state_root),
+                hash=bytes(header.hash),
+            )
+
+    def replay(self, *, timestamp: int, raw: bytes) -> Block:
+        """Mine a block again from its time and transaction; `on_block` is not told.
+
+        Raises
+        ------
+        RpcError
+            The transaction does not follow on what the chain holds.
+        """
+        with self._lock:
+            self._engine.set_time(timestamp)
+            self._mine(self._checked(raw), raw)
+            return self.block(self._engine.height)
 
     # --- JSON-RPC ----------------------------------------------------------------------------
 
-    def request(self, method: str, params: Sequence[Any]) -> Any:
-        """Answer one JSON-RPC request.
+    def request(self, method: str, params: Sequence[Any], *, timeout: float | None = None) -> Any:
+        """Answer one JSON-RPC request; `timeout` is of no concern here.
 
         Raises
         ------
         RpcError
             Unknown method, malformed parameters, or a refusal, with the revert data as nodes
             give it.
+        ChainUnreachable
+            A block could not be kept, so the chain has stopped.
         """
         handler = self._METHODS.get(method)
         if handler is None:
             raise RpcError(jsonrpc.NO_METHOD, f"method {method} is not offered")
         with self._lock:
+            if self._failed:
+                raise ChainUnreachable(_STOPPED)
             try:
                 return handler(self, *params)
             except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
                 raise RpcError(jsonrpc.BAD_PARAMS, f"malformed parameters of {method}") from error
 
-    def _height(self) -> int:
-        return int(self._engine.chain.header.block_number) - 1
-
     def _newest_time(self) -> int:
-        chain = self._engine.chain
-        return int(chain.get_canonical_block_header_by_number(self._height()).timestamp)
+        return int(self._engine.header(self._engine.height).timestamp)
 
     def _tick(self) -> None:
-        """Give the pending block its timestamp, so that calls see what a block would."""
         now = int(self._clock()) + self._offset
-        self._engine.chain.set_header_timestamp(max(self._newest_time() + 1, now))
+        self._engine.set_time(max(self._newest_time() + 1, now))
 
     def _nonce(self, address: str, _block: str = "latest") -> int:
-        return int(self._engine.get_nonce(jsonrpc.address(address)))
-
-    def _execute(self, call: dict[str, Any]) -> ComputationAPI:
-        self._tick()
-        chain = self._engine.chain
-        machine = chain.get_vm(at_header=chain.header)
-        sender = jsonrpc.address(call.get("from", "0x" + "00" * 20))
-        transaction = machine.get_transaction_builder().new_unsigned_dynamic_fee_transaction(
-            chain_id=self.chain_id,
-            nonce=machine.state.get_nonce(sender),
-            max_priority_fee_per_gas=0,
-            max_fee_per_gas=chain.header.base_fee_per_gas,
-            gas=GAS_LIMIT,
-            to=jsonrpc.address(call["to"]) if call.get("to") else b"",
-            value=int(call.get("value", "0x0"), 16),
-            data=jsonrpc.data(call.get("data", call.get("input", "0x"))),
-            access_list=(),
-        )
-        mark = machine.state.snapshot()
-        try:
-            spoof = SpoofTransaction(transaction, from_=sender)
-            computation = machine.state.apply_transaction(spoof)
-        except ValidationError as error:
-            raise RpcError(jsonrpc.REFUSED, str(error)) from error
-        finally:
-            machine.state.revert(mark)
-        if computation.is_error:
-            failure: VMError = computation.error
-            if isinstance(failure, Revert) and failure.args and isinstance(failure.args[0], bytes):
-                raise RpcError(
-                    jsonrpc.REVERTED, "execution reverted", jsonrpc.hexed(failure.args[0])
-                )
-            raise RpcError(jsonrpc.REFUSED, f"execution failed: {type(failure).__name__}")
-        return computation
+        return self._engine.nonce(jsonrpc.address(address))
 
     def _call(self, call: dict[str, Any], _block: str = "latest") -> str:
-        return jsonrpc.hexed(self._execute(call).output)
+        self._tick()
+        return jsonrpc.hexed(self._engine.execute(call).output)
 
     def _estimate(self, call: dict[str, Any], _block: str = "latest") -> str:
+        self._tick()
         # Refunds are ignored: they come after the gas was needed.
-        return hex(GAS_LIMIT - self._execute(call).get_gas_remaining())
+        return hex(GAS_LIMIT - self._engine.execute(call).get_gas_remaining())
 
-    def _send_raw(self, raw: str) -> str:
-        return self._send(jsonrpc.data(raw))
+    def _send_raw(self, text: str) -> str:
+        raw = jsonrpc.data(text)
+        transaction = self._checked(raw)
+        self._tick()
+        self._mine(transaction, raw)
+        if self._on_block is not None:
+            try:
+                self._on_block(raw, self.block(self._engine.height))
+            except OSError as error:
+                self._failed = True
+                raise ChainUnreachable(_STOPPED) from error
+            except BaseException:
+                self._failed = True
+                raise
+        return str(transaction["hash"])
 
-    def _send(self, raw: bytes) -> str:
+    def _checked(self, raw: bytes) -> dict[str, Any]:
         transaction = jsonrpc.parse_transaction(raw, self.chain_id)
-        digest = transaction["hash"]
-        if digest in self._transactions:
+        if transaction["hash"] in self._transactions:
             raise RpcError(jsonrpc.REFUSED, "already known")
         expected = self._nonce(transaction["from"])
         nonce = int(transaction["nonce"], 16)
@@ -200,30 +215,31 @@ class EmbeddedChain:
             raise RpcError(
                 jsonrpc.REFUSED, f"nonce too {which}: next nonce {expected}, tx nonce {nonce}"
             )
-        self._tick()
-        try:
-            self._engine.send_raw_transaction(raw)
-        except ValidationError as error:
-            raise RpcError(jsonrpc.REFUSED, str(error)) from error
-        self._engine.mine_blocks(1)
-        receipt = self._engine.get_transaction_receipt(jsonrpc.data(digest))
-        self._receipts[digest] = jsonrpc.receipt(receipt)
-        place = {key: self._receipts[digest][key] for key in jsonrpc.PLACE}
+        return transaction
+
+    def _mine(self, transaction: dict[str, Any], raw: bytes) -> None:
+        receipt = self._engine.mine(raw)
+        digest = transaction["hash"]
+        place = {key: receipt[key] for key in jsonrpc.PLACE}
+        self._receipts[digest] = receipt
         self._transactions[digest] = transaction | place
-        return str(digest)
+        self._mined.append(digest)
+
+    def _travel(self, seconds: int | str) -> int:
+        if not self._time_travel:
+            raise RpcError(jsonrpc.NO_METHOD, "method evm_increaseTime is not offered")
+        delta = int(seconds, 16) if isinstance(seconds, str) else int(seconds)
+        self.advance_clock(delta)
+        return delta
 
     def _block(self, which: str, _full: bool = False) -> dict[str, Any] | None:
-        height = self._height()
+        height = self._engine.height
         number = height if which in jsonrpc.NEWEST else 0 if which == "earliest" else int(which, 16)
-        if number > height:
-            return None
-        return jsonrpc.block(self._engine.get_block_by_number(number, False))
+        return self._engine.block(number) if number <= height else None
 
     def _logs(self, wanted: dict[str, Any]) -> list[dict[str, Any]]:
-        height = self._height()
-
         def bound(which: str) -> int:
-            return height if which in jsonrpc.NEWEST else int(which, 16)
+            return self._engine.height if which in jsonrpc.NEWEST else int(which, 16)
 
         low, high = bound(wanted.get("fromBlock", "latest")), bound(wanted.get("toBlock", "latest"))
         if wanted.get("topics"):
@@ -231,24 +247,24 @@ class EmbeddedChain:
         contract = wanted["address"].lower()
         return [
             log
-            for receipt in self._receipts.values()
-            if low <= int(receipt["blockNumber"], 16) <= high
-            for log in receipt["logs"]
+            for digest in self._mined[max(low - 1, 0) : max(high, 0)]
+            for log in self._receipts[digest]["logs"]
             if log["address"].lower() == contract
         ]
 
     _METHODS: Final[dict[str, Callable[..., Any]]] = {
         "web3_clientVersion": lambda _: f"{CLIENT}/1 (for development only)",
         "net_version": lambda self: str(self.chain_id),
+        "eth_syncing": lambda _: False,
         "eth_chainId": lambda self: hex(self.chain_id),
-        "eth_blockNumber": lambda self: hex(self._height()),
+        "eth_blockNumber": lambda self: hex(self._engine.height),
         "eth_gasPrice": lambda _: hex(0),
         "eth_maxPriorityFeePerGas": lambda _: hex(0),
         "eth_getBalance": lambda self, address, _="latest": hex(
-            self._engine.get_balance(jsonrpc.address(address))
+            self._engine.balance(jsonrpc.address(address))
         ),
         "eth_getCode": lambda self, address, _="latest": jsonrpc.hexed(
-            self._engine.get_code(jsonrpc.address(address))
+            self._engine.code(jsonrpc.address(address))
         ),
         "eth_getTransactionCount": lambda self, *args: hex(self._nonce(*args)),
         "eth_getTransactionByHash": lambda self, digest: self._transactions.get(digest.lower()),
@@ -258,4 +274,5 @@ class EmbeddedChain:
         "eth_call": _call,
         "eth_estimateGas": _estimate,
         "eth_sendRawTransaction": _send_raw,
+        "evm_increaseTime": _travel,
     }

@@ -1,26 +1,31 @@
 """The development chain over HTTP on the loopback interface, for the members' processes.
 
-For development: no authentication, no durability. It binds 127.0.0.1 and nothing else, answers a
-fixed list of methods, and limits the size of a request.
+For development: no authentication. `ChainServer` serves a chain from a thread; `serve` keeps one
+in a folder and serves it until a signal, as ``python -m flwr_swarm.chain.server --dir D`` does.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import logging
+import signal
+import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
+
+from flwr_swarm._exceptions import ConfigurationError, LedgerError
 
 from . import jsonrpc
-from .embedded import EmbeddedChain
-from .jsonrpc import RpcError
+from .durable import DurableChain
+from .embedded import CLIENT, EmbeddedChain
+from .endpoint import LOOPBACK, Endpoint
 
-MAX_REQUEST: Final = 1 << 20
-MAX_NESTING: Final = 64
-IDLE_SECONDS: Final = 30
-LOOPBACK: Final = "127.0.0.1"
+PORT: Final = 8545
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger(__name__)
 
 
@@ -29,15 +34,29 @@ class ChainServer:
 
     Parameters
     ----------
-    chain : EmbeddedChain
+    chain : EmbeddedChain or DurableChain
     port : int
         0 takes a free one.
+    on_failure : callable or None
+        Called once the chain has stopped because it could not keep a block.
+
+    Raises
+    ------
+    ConfigurationError
+        On start, if the port cannot be had.
     """
 
-    def __init__(self, chain: EmbeddedChain, *, port: int = 0) -> None:
+    def __init__(
+        self,
+        chain: EmbeddedChain | DurableChain,
+        *,
+        port: int = 0,
+        on_failure: Callable[[], None] | None = None,
+    ) -> None:
         self.chain = chain
         self._port = port
-        self._server: _Server | None = None
+        self._on_failure = on_failure
+        self._server: Endpoint | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -50,7 +69,13 @@ class ChainServer:
     def start(self) -> Self:
         """Serve from a background thread, which ends with the process."""
         if self._server is None:
-            self._server = _Server((LOOPBACK, self._port), _Handler, self.chain)
+            try:
+                self._server = Endpoint((LOOPBACK, self._port), self.chain, self._on_failure)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"port {self._port} of {LOOPBACK} cannot be had ({error.strerror}); choose "
+                    "another, or 0 for a free one"
+                ) from error
             self._thread = threading.Thread(
                 target=self._server.serve_forever,
                 kwargs={"poll_interval": 0.05},
@@ -58,18 +83,19 @@ class ChainServer:
                 daemon=True,
             )
             self._thread.start()
-            _log.warning("development chain %d at %s; nothing on it lasts", *self._named())
+            _log.warning("%s %d at %s, FOR DEVELOPMENT ONLY", CLIENT, *self._named())
         return self
 
     def _named(self) -> tuple[int, str]:
         return self.chain.chain_id, self.url
 
     def stop(self) -> None:
-        """Stop serving and free the port; the chain itself stays."""
+        """Free the port, answer what was asked, and hang up; the chain itself stays."""
         if self._server is not None and self._thread is not None:
             self._server.shutdown()
             self._server.server_close()
             self._thread.join()
+            self._server.hang_up()
         self._server = self._thread = None
 
     def __enter__(self) -> Self:
@@ -84,74 +110,112 @@ class ChainServer:
         self.stop()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What `serve` says once it accepts connections; all in it is public."""
 
-    def __init__(
-        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], chain: EmbeddedChain
-    ) -> None:
-        self.chain = chain
-        super().__init__(address, handler)
+    url: str
+    chain_id: int
+    height: int
+    state_root: str
+    cut: int
+    """Bytes of an unfinished record that a crash left in the journal."""
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no event worth a traceback."""
-        _log.debug("a connection to the development chain ended early", exc_info=True)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    timeout = IDLE_SECONDS
-    disable_nagle_algorithm = True
-
-    def do_POST(self) -> None:
-        host = (self.headers.get("Host") or "").rsplit(":", 1)[0]
-        length = self.headers.get("Content-Length", "")
-        if host not in {LOOPBACK, "localhost"}:  # a browser page must not reach us by its name
-            self._refuse(403, "this chain serves the loopback interface only")
-        elif not length.isascii() or not length.isdigit() or int(length) > MAX_REQUEST:
-            self._refuse(413, f"a request has a length of at most {MAX_REQUEST} bytes")
-        else:
-            answer = _answer(self.server.chain, self.rfile.read(int(length)))
-            self._send(200, json.dumps(answer).encode())
-
-    def _refuse(self, status: int, why: str) -> None:
-        self.close_connection = True
-        self._send(status, json.dumps({"error": why}).encode())
-
-    def _send(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Requests are not logged."""
+    def __str__(self) -> str:
+        cut = f", cut {self.cut} bytes that a crash left" if self.cut else ""
+        return (
+            f"{CLIENT} (FOR DEVELOPMENT ONLY) at {self.url}: chain {self.chain_id}, "
+            f"{self.height} blocks, state root {self.state_root}{cut}"
+        )
 
 
-def _answer(chain: EmbeddedChain, body: bytes) -> dict[str, Any]:
-    identity: Any = None
+def serve(
+    folder: Path,
+    *,
+    port: int = PORT,
+    chain_id: int | None = None,
+    ready: Callable[[Serving], None] | None = None,
+    time_travel: bool = False,
+) -> int:
+    """Serve the development chain in `folder` until SIGTERM or SIGINT; call it in the main thread.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the chain; begun where it is missing. `DurableChain` says what survives.
+    port : int
+        On 127.0.0.1; 0 takes a free one.
+    chain_id : int or None
+        What the chain must have; None takes what is there, or draws one at random.
+    ready : callable or None
+        Called once connections are accepted; None prints one line.
+    time_travel : bool
+        Offer `evm_increaseTime`, for tests.
+
+    Returns
+    -------
+    int
+        Exit code: 0 after a signal, 1 if a block could not be kept.
+
+    Raises
+    ------
+    FolderInUse, JournalCorrupt, WrongChain
+        From `DurableChain.open`.
+    ConfigurationError
+        The port cannot be had.
+    """
+    ended, failed = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        failed.set()
+        ended.set()
+
+    with DurableChain.open(folder, chain_id=chain_id, time_travel=time_travel) as chain:
+        before = {s: signal.signal(s, lambda *_: ended.set()) for s in _SIGNALS}
+        try:
+            newest = chain.height  # read before anyone knows the URL and can add a block
+            state_root = jsonrpc.hexed(chain.block(newest).state_root)
+            with ChainServer(chain, port=port, on_failure=fail) as server:
+                serving = Serving(
+                    url=server.url,
+                    chain_id=chain.chain_id,
+                    height=newest,
+                    state_root=state_root,
+                    cut=chain.cut,
+                )
+                (ready or _announce)(serving)
+                ended.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    if failed.is_set():
+        _log.error("a block could not be kept; make room on the disk and start again")
+    return int(failed.is_set())
+
+
+def _announce(serving: Serving) -> None:
+    print(serving, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `serve` from a command line."""
+    parser = argparse.ArgumentParser(description="The development chain, FOR DEVELOPMENT ONLY.")
+    parser.add_argument("--dir", type=Path, required=True, help="folder that holds the chain")
+    parser.add_argument("--port", type=int, default=PORT, help="on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--chain-id", type=int, default=None)
+    parser.add_argument("--time-travel", action="store_true", help="offer evm_increaseTime")
+    options = parser.parse_args(arguments)
     try:
-        method, params, identity = _parse(body)
-        return {"jsonrpc": "2.0", "id": identity, "result": chain.request(method, params)}
-    except RpcError as error:
-        return {"jsonrpc": "2.0", "id": identity, "error": error.as_object()}
+        return serve(
+            options.dir,
+            port=options.port,
+            chain_id=options.chain_id,
+            time_travel=options.time_travel,
+        )
+    except (LedgerError, ConfigurationError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
 
 
-def _parse(body: bytes) -> tuple[str, list[Any], str | int | None]:
-    # The EVM engine lifts Python's recursion limit, so deep JSON would overflow the real stack.
-    if body.count(b"[") + body.count(b"{") > MAX_NESTING:
-        raise RpcError(jsonrpc.BAD_REQUEST, "the request holds too many lists")
-    try:
-        call = json.loads(body)
-    except ValueError as error:
-        raise RpcError(jsonrpc.PARSE_ERROR, "the request is not JSON") from error
-    if not isinstance(call, dict) or not isinstance(call.get("method"), str):
-        raise RpcError(jsonrpc.BAD_REQUEST, "a request is one object with a method")
-    params, identity = call.get("params", []), call.get("id")
-    if not isinstance(params, list):
-        raise RpcError(jsonrpc.BAD_PARAMS, "parameters are a list")
-    return call["method"], params, identity if isinstance(identity, str | int) else None
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from chain_support import key_of
 
-from flwr_swarm.chain import server as server_module
+from flwr_swarm._exceptions import ConfigurationError
+from flwr_swarm.chain import endpoint
 from flwr_swarm.chain.embedded import EmbeddedChain
 from flwr_swarm.chain.jsonrpc import RpcError
 from flwr_swarm.chain.server import ChainServer
@@ -42,7 +45,7 @@ def test_the_server_says_that_it_is_for_development(
     chain: EmbeddedChain, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ChainServer(chain) as server:
-        assert "development" in caplog.text
+        assert "FOR DEVELOPMENT ONLY" in caplog.text
         status, answer = ask(server.url, rpc("web3_clientVersion"))
     assert status == 200
     assert answer["id"] == 5
@@ -81,9 +84,50 @@ def test_malformed_requests_get_an_error_and_the_server_lives(
 def test_oversized_requests_and_foreign_hosts_are_refused(
     served: ChainServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "MAX_REQUEST", 100)
+    monkeypatch.setattr(endpoint, "MAX_REQUEST", 100)
     assert ask(served.url, b"x" * 101)[0] == 413
     assert ask(served.url, rpc("eth_chainId"), {"Host": "evil.example"})[0] == 403
+
+
+def test_a_stopped_server_hangs_up_on_connections_that_it_kept_open(chain: EmbeddedChain) -> None:
+    with ChainServer(chain) as server:
+        port = int(server.url.rsplit(":", 1)[1])
+        kept = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        idle = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        idle.connect()
+        kept.request("POST", "/", rpc("eth_chainId"))
+        assert json.loads(kept.getresponse().read())["result"] == hex(77)
+        held = kept.sock
+    for connection in (held, idle.sock):
+        assert connection.recv(1) == b""
+        connection.close()
+
+
+def test_a_request_in_hand_is_answered_before_the_server_hangs_up(chain: EmbeddedChain) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    class Slow:
+        chain_id = chain.chain_id
+
+        def request(self, method: str, params: Sequence[Any]) -> Any:
+            entered.set()
+            assert leave.wait(5)
+            return chain.request(method, params)
+
+    server = ChainServer(Slow()).start()  # type: ignore[arg-type]
+    with ThreadPoolExecutor(2) as pool:
+        answer = pool.submit(ask, server.url, rpc("eth_chainId"))
+        assert entered.wait(5)
+        stopping = pool.submit(server.stop)
+        leave.set()
+        assert answer.result()[1]["result"] == hex(77)
+        stopping.result()
+
+
+def test_a_port_that_is_taken_is_refused_by_name(served: ChainServer) -> None:
+    port = int(served.url.rsplit(":", 1)[1])
+    with pytest.raises(ConfigurationError, match=f"port {port} .* choose another"):
+        ChainServer(served.chain, port=port).start()
 
 
 def test_a_stopped_server_frees_its_thread(chain: EmbeddedChain) -> None:
