@@ -1,74 +1,124 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Charter} from "./Charter.sol";
 import {Election} from "./Election.sol";
+import {Merging} from "./Merging.sol";
 import {Signatures} from "./Signatures.sol";
-import {SwarmState} from "./SwarmState.sol";
 
 /// @title One swarm: its members, its rounds, and one certificate a round.
-/// @notice No owner, no upgrade, no funds. Only members act, and nothing that one member does can
-///         be undone. Invariants, each beside the code that keeps it:
+/// @notice No owner, no upgrade, no funds. Only members act. Governance has invariants of its
+///         own (G1 to G5); those of the rounds stand beside the code that keeps them:
 ///         I1  a round has at most one certificate, and its set is a subset of the sealers;
 ///         I2  all seals of a round name one parent model;
 ///         I3  a member's epsilon never falls and never exceeds the cap;
-///         I4  a member seals or abstains at most once a round;
+///         I4  a member seals, abstains or is late at most once a round;
 ///         I5  only sealers hold office, and nobody is taken from the shuffle bag twice
-///             before it is refilled, unless every fresh sealer failed or a leader is fixed;
+///             before it is refilled, unless every fresh officer failed or a leader is fixed;
 ///         I6  a certificate needs the view's leader and a quorum of the round's committee;
-///         I7  round numbers grow by one, and a finished round never changes.
-contract Swarm is SwarmState {
+///         I7  round numbers grow by one, and what a finished round decided never changes;
+///         I8  a committee has at least min(maxCommittee, minIncluded) members.
+contract Swarm is Merging {
     using Election for uint64;
 
-    constructor(Genesis[] memory genesis, Policy memory policy_) SwarmState(genesis, policy_) {}
+    /// @notice Found a swarm. Member i is `genesis[i]`.
+    constructor(Card[] memory genesis, Policy memory policy_) {
+        uint256 n = genesis.length;
+        if (n > MAX_MEMBERS) revert MemberCountOutOfRange(n);
+        _checkPolicy(policy_, uint64((uint256(1) << n) - 1));
+        _policy = policy_;
+        for (uint8 i; i < n; ++i) {
+            _checkCard(genesis[i], i, false);
+            if (genesis[i].epsilon > policy_.epsilonCap) {
+                revert BudgetExceeded(genesis[i].epsilon, policy_.epsilonCap);
+            }
+            _seat(i, genesis[i], 0);
+        }
+        epoch = 1;
+        new Charter(); // at charter()
+        emit Founded(n, policy_);
+    }
 
-    // --- sealing ----------------------------------------------------------------------------
+    /// @dev Everything that is not about a round is the charter's: its code, this storage.
+    fallback() external {
+        address code = charter();
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            calldatacopy(free, 0, calldatasize())
+            let done := delegatecall(gas(), code, free, calldatasize(), 0, 0)
+            returndatacopy(free, 0, returndatasize())
+            if done { return(free, returndatasize()) }
+            revert(free, returndatasize())
+        }
+    }
 
     /// @notice Fix one's update for a round; the first seal opens the round.
     /// @dev The reveal of the last commitment becomes randomness of this round's draw.
     function seal(SealCall calldata call_) external {
-        uint8 who = _sender();
-        if (
-            call_.parent == 0 || call_.payloadHash == 0 || call_.sharesHash == 0
-                || call_.commitment == 0
-        ) revert ZeroHash();
-        if (_startsNext(call_.round)) _open(call_.round, call_.parent);
-        Round storage r = _sealing(call_.round);
-        if (call_.parent != r.parent) revert ParentMismatch(call_.parent, r.parent); // I2
-        _checkFree(r, call_.round, who);
+        _seal(_sender(), call_, false);
+    }
 
-        _reveal(who, call_.reveal, call_.commitment);
-        _spend(who, call_.epsilon);
+    /// @notice One seal of a batch; only `sealBatch` calls this, so that it may fail alone.
+    function sealSigned(SealCall calldata call_, bytes calldata signature) external {
+        if (msg.sender != address(this)) revert NotAMember(msg.sender);
+        uint256 indexPlusOne = _indexOf[Signatures.signer(Signatures.sealing(call_), signature)];
+        if (indexPlusOne == 0 || indexPlusOne == RETIRED) revert BadSeal();
+        _seal(uint8(indexPlusOne - 1), call_, true);
+    }
 
-        Note storage note = _notes[call_.round][call_.payloadHash];
-        if (note.taken) revert DuplicatePayload(call_.payloadHash);
-        (note.taken, note.verified, note.epsilon) = (true, call_.verified, call_.epsilon);
-        _hashes[call_.round][who] = Hashes(call_.payloadHash, call_.sharesHash);
-
-        r.sealers |= uint64(1) << who;
-        if (call_.verified && _rounds[r.base].committee.length != 0) {
-            if (Election.setOf(_rounds[r.base].committee).has(who)) ++r.witnessed;
+    /// @notice Carry the seals that members signed; one that is refused spoils no other.
+    /// @dev A round with a carried seal closes early only when nobody is waited for: whoever
+    ///      carries seals cannot choose whose reveals count.
+    function sealBatch(SealCall[] calldata calls, bytes[] calldata signatures) external {
+        _sender();
+        if (!_policy.relaying) revert RelayingOff();
+        if (calls.length != signatures.length) {
+            revert SignatureCount(signatures.length, calls.length);
         }
-        emit Sealed(
-            call_.round, who, call_.payloadHash, call_.sharesHash, call_.epsilon, call_.verified
-        );
-        _settle(call_.round, r);
+        for (uint256 i; i < calls.length; ++i) {
+            try this.sealSigned(calls[i], signatures[i]) {}
+            catch (bytes memory reason) {
+                emit SealSkipped(i, bytes4(reason));
+            }
+        }
     }
 
     /// @notice Say that one will not seal, in the round that is sealing or in the coming one.
     function abstain(uint64 round) external {
         uint8 who = _sender();
+        if (suspended.has(who)) revert MemberIsSuspended(who);
         bool ahead = _startsNext(round);
         Round storage r = ahead ? _rounds[round] : _sealing(round);
         _checkFree(r, round, who);
         r.abstained |= uint64(1) << who;
+        _present(who);
         emit Abstained(round, who);
         if (!ahead) {
             _settle(round, r);
-        } else if (r.abstained.count() == _members.length) {
+        } else if (_eligible() & ~r.abstained == 0) {
             current = round;
             r.base = lastCertified;
-            _void(round, r, VoidReason.TOO_FEW_SEALS);
+            _voidAndEnact(round, r, VoidReason.TOO_FEW_SEALS);
         }
+    }
+
+    /// @notice Say what training cost after sealing has closed: nothing joins the sum any more.
+    function late(uint64 round, uint64 epsilon) external {
+        uint8 who = _sender();
+        if (suspended.has(who)) revert MemberIsSuspended(who);
+        Round storage r = _rounds[round];
+        if (round != current || r.phase == Phase.IDLE) revert WrongRound(round, current);
+        if (r.phase == Phase.SEALING && block.timestamp <= r.sealDeadline) {
+            revert SealingOpen(round);
+        }
+        _checkFree(r, round, who);
+        if (r.late.has(who)) revert AlreadyLate(round, who); // I4
+        _spend(who, epsilon);
+        r.late |= uint64(1) << who;
+        r.missed &= ~(uint64(1) << who);
+        benched &= ~(uint64(1) << who);
+        _present(who);
+        emit SealedLate(round, who, epsilon);
     }
 
     /// @notice End sealing once its deadline has passed: draw, or void if too few sealed.
@@ -78,84 +128,98 @@ contract Swarm is SwarmState {
         Round storage r = _rounds[round];
         if (r.phase != Phase.SEALING) revert SealingClosed(round);
         if (block.timestamp <= r.sealDeadline) revert DeadlineNotReached(r.sealDeadline);
-        emit MembersMissed(round, _everyone() & ~(r.sealers | r.abstained));
+        uint64 missing = _eligible() & ~(r.sealers | r.abstained | r.late);
+        emit MembersMissed(round, missing);
+        if (_policy.closeAt >= _eligible().count()) {
+            r.missed = missing;
+            _absent(missing);
+        }
         (bool ready, VoidReason reason) = _ready(r);
         if (ready) _draw(round, r);
-        else _void(round, r, reason);
+        else _voidAndEnact(round, r, reason);
     }
 
-    // --- merging ----------------------------------------------------------------------------
+    // --- reading ----------------------------------------------------------------------------
 
-    /// @notice Record the certificate of a round. Anyone may carry it; the signatures count.
-    /// @param included Set of members whose updates are in the sum.
-    /// @param signers Set of members who signed.
-    /// @param signatures 65 bytes r, s, v each, in ascending order of member.
-    function certify(
-        uint64 round,
-        uint8 view_,
-        uint256 included,
-        bytes32 aggregateHash,
-        uint256 signers,
-        bytes[] calldata signatures
-    ) external {
-        _sender();
-        Round storage r = _merging(round, view_);
-        if (aggregateHash == 0) revert ZeroHash();
-        if (included & ~uint256(r.sealers) != 0) {
-            revert NotSealed(included & ~uint256(r.sealers)); // I1
-        }
-        uint256 size = uint64(included).count();
-        if (size < _policy.minIncluded) revert TooFewIncluded(size, _policy.minIncluded);
-
-        _checkSigners(r, signers);
-        _checkSignatures(
-            Signatures.digest(round, view_, included, aggregateHash), uint64(signers), signatures
+    /// @notice Everything a member needs, in one consistent look.
+    function look()
+        external
+        view
+        returns (
+            uint64 time,
+            uint64 epoch_,
+            uint64 pending_,
+            uint64 suspended_,
+            Policy memory policy_,
+            Member[] memory seats,
+            RoundSeen memory newest,
+            RoundSeen memory final_
+        )
+    {
+        newest = roundAt(current);
+        final_ = roundAt(newest.round.base);
+        return (
+            uint64(block.timestamp), epoch, pending, suspended, _policy, _members, newest, final_
         );
-
-        r.phase = Phase.CERTIFIED; // I1, I7: no other certificate passes _merging any more
-        r.included = uint64(included);
-        r.aggregateHash = aggregateHash;
-        lastCertified = round;
-        emit Certified(round, view_, uint64(included), aggregateHash, uint64(signers));
     }
 
-    /// @notice Replace the leader of `view_` once its deadline has passed, or void the round.
-    function advance(uint64 round, uint8 view_) external {
-        _sender();
-        Round storage r = _merging(round, view_);
-        if (block.timestamp <= r.mergeDeadline) revert DeadlineNotReached(r.mergeDeadline);
-        emit LeaderMissed(round, view_, uint8(r.succession[view_]));
-        uint8 next = view_ + 1;
-        if (next >= _policy.maxViews || next >= r.succession.length) {
-            _void(round, r, VoidReason.NO_LEADER_LEFT);
-        } else {
-            _startView(round, r, next);
+    /// @notice One round with its seals in ascending order of member.
+    function roundAt(uint64 number) public view returns (RoundSeen memory seen) {
+        seen.number = number;
+        seen.round = _rounds[number];
+        seen.seals = new SealSeen[](seen.round.sealers.count());
+        uint256 slot;
+        for (uint8 m; m < _members.length; ++m) {
+            if (!seen.round.sealers.has(m)) continue;
+            Note storage note = _notes[number][m];
+            seen.seals[slot++] =
+                SealSeen(m, note.payloadHash, note.sharesHash, note.epsilon, note.verified);
         }
     }
 
     // --- inside -----------------------------------------------------------------------------
 
-    function _sender() private view returns (uint8) {
-        uint256 indexPlusOne = _indexOf[msg.sender];
-        if (indexPlusOne == 0) revert NotAMember(msg.sender);
-        return uint8(indexPlusOne - 1);
-    }
+    function _seal(uint8 who, SealCall calldata call_, bool carried) private {
+        if (suspended.has(who)) revert MemberIsSuspended(who);
+        if (
+            call_.parent == 0 || call_.payloadHash == 0 || call_.sharesHash == 0
+                || call_.commitment == 0
+        ) revert ZeroHash();
+        uint64 round = call_.round;
+        if (_startsNext(round)) _open(round, call_.parent, who);
+        Round storage r = _sealing(round);
+        if (call_.parent != r.parent) revert ParentMismatch(call_.parent, r.parent); // I2
+        _checkFree(r, round, who);
+        _reveal(who, call_.reveal, call_.commitment);
+        _spend(who, call_.epsilon);
 
-    function _everyone() private view returns (uint64) {
-        return uint64((uint256(1) << _members.length) - 1);
+        _notes[round][who] =
+            Note(call_.payloadHash, call_.sharesHash, call_.epsilon, call_.verified);
+        r.sealers |= uint64(1) << who;
+        if (call_.verified && _isWitness(r.base, who)) ++r.witnessed;
+        _present(who);
+        emit Sealed(
+            round, who, call_.payloadHash, call_.sharesHash, call_.epsilon, call_.verified
+        );
+        if (carried) {
+            r.relayed = true;
+            emit SealRelayed(round, who);
+        }
+        _settle(round, r);
     }
 
     /// @dev Whether `round` is the coming one, and the current one is over.
     function _startsNext(uint64 round) private view returns (bool) {
-        Phase phase = _rounds[current].phase;
-        return round == current + 1 && phase != Phase.SEALING && phase != Phase.MERGING;
+        return round == current + 1 && !_running();
     }
 
-    function _open(uint64 round, bytes32 parent) private {
+    function _open(uint64 round, bytes32 parent, uint8 opener) private {
         Round storage r = _rounds[round];
         current = round; // I7
         r.phase = Phase.SEALING;
         r.parent = parent;
+        r.opener = opener;
+        r.ahead = uint8(r.abstained.count());
         r.base = lastCertified;
         r.sealDeadline = uint64(block.timestamp) + _policy.sealSeconds;
         _mix = 0;
@@ -170,18 +234,6 @@ contract Swarm is SwarmState {
         }
     }
 
-    function _merging(uint64 round, uint8 view_) private view returns (Round storage r) {
-        if (round != current) {
-            if (_rounds[round].phase == Phase.CERTIFIED) revert AlreadyCertified(round);
-            revert WrongRound(round, current);
-        }
-        r = _rounds[round];
-        if (r.phase == Phase.CERTIFIED) revert AlreadyCertified(round); // I1
-        if (r.phase == Phase.SEALING) revert SealingOpen(round);
-        if (r.phase != Phase.MERGING) revert NotMerging(round);
-        if (view_ != r.view_) revert WrongView(view_, r.view_);
-    }
-
     function _checkFree(Round storage r, uint64 round, uint8 who) private view {
         if (r.sealers.has(who)) revert AlreadySealed(round, who); // I4
         if (r.abstained.has(who)) revert AlreadyAbstained(round, who); // I4
@@ -190,89 +242,51 @@ contract Swarm is SwarmState {
     /// @dev A commitment binds chain, contract and account, so that a reveal is no one else's.
     function _reveal(uint8 who, bytes32 secret, bytes32 commitment) private {
         Member storage m = _members[who];
-        if (keccak256(abi.encode(block.chainid, address(this), msg.sender, secret)) != m.commitment)
+        if (keccak256(abi.encode(block.chainid, address(this), m.account, secret)) != m.commitment)
         {
             revert WrongReveal(who, m.reveals);
         }
         m.commitment = commitment;
         ++m.reveals;
-        _mix ^= keccak256(abi.encode(msg.sender, secret));
+        _mix ^= keccak256(abi.encode(m.account, secret));
     }
 
     function _spend(uint8 who, uint64 epsilon) private {
         Member storage m = _members[who];
         if (epsilon < m.epsilon) revert EpsilonDecreased(epsilon, m.epsilon); // I3
-        if (epsilon > _policy.epsilonCap) revert BudgetExceeded(epsilon, _policy.epsilonCap); // I3
+        uint64 cap = _policy.epsilonCap;
+        if (pending != 0 && pendingCap < cap) cap = pendingCap; // rules before nobody is above it
+        if (epsilon > cap) revert BudgetExceeded(epsilon, cap); // I3
         m.epsilon = epsilon;
     }
 
     /// @dev Draw as soon as enough members have spoken; void as soon as nobody is left to speak.
     function _settle(uint64 round, Round storage r) private {
-        uint256 spoken = (r.sealers | r.abstained).count();
-        if (spoken < _policy.closeAt) return;
+        uint64 spoken = r.sealers | r.abstained;
+        bool waiting = _eligible() & ~spoken != 0;
+        if (waiting && (r.relayed || spoken.count() < _policy.closeAt)) return;
         (bool ready, VoidReason reason) = _ready(r);
         if (ready) _draw(round, r);
-        else if (spoken == _members.length) _void(round, r, reason);
+        else if (!waiting) _voidAndEnact(round, r, reason);
     }
 
     function _ready(Round storage r) private view returns (bool, VoidReason) {
         if (r.sealers.count() < _policy.minIncluded) return (false, VoidReason.TOO_FEW_SEALS);
-        uint256 required = _rounds[r.base].committee.length; // 0 without a certified round
+        bytes memory committee = _rounds[r.base].committee; // empty without a certified round
+        uint256 required;
+        for (uint256 i; i < committee.length; ++i) {
+            if (_isHolder(r.base, uint8(committee[i]))) ++required;
+        }
         if (required > _policy.witnesses) required = _policy.witnesses;
         return (r.witnessed >= required, VoidReason.TOO_FEW_WITNESSES);
     }
 
-    function _draw(uint64 round, Round storage r) private {
-        beacon = keccak256(abi.encode(round, _mix, beacon));
-        r.beacon = beacon;
-        (r.succession, r.committee, led) =
-            Election.draw(beacon, r.sealers, led, _policy.maxCommittee, _policy.fixedLeader); // I5
-        r.phase = Phase.MERGING;
-        emit Drawn(round, beacon, r.succession, r.committee);
-        _startView(round, r, 0);
+    /// @dev Whether `member` merged the sum of round `base`, and still has its seat. (G4)
+    function _isWitness(uint64 base, uint8 member) private view returns (bool) {
+        return Election.setOf(_rounds[base].committee).has(member) && _isHolder(base, member);
     }
 
-    /// @dev Who is asked to lead has had the turn, whether or not a certificate follows. (I5)
-    function _startView(uint64 round, Round storage r, uint8 view_) private {
-        uint8 leader = uint8(r.succession[view_]);
-        led |= uint64(1) << leader;
-        r.view_ = view_;
-        r.mergeDeadline = uint64(block.timestamp) + (uint64(_policy.mergeSeconds) << view_);
-        emit ViewStarted(round, view_, leader, r.mergeDeadline);
-    }
-
-    function _void(uint64 round, Round storage r, VoidReason reason) private {
-        r.phase = Phase.VOID;
-        emit RoundVoided(round, reason);
-    }
-
-    /// @dev I6. Members without office add nothing and are refused, so that a certificate names
-    ///      only those whose word counted.
-    function _checkSigners(Round storage r, uint256 signers) private view {
-        uint64 committee = Election.setOf(r.committee);
-        uint8 leader = uint8(r.succession[r.view_]);
-        uint256 officers = committee | (uint64(1) << leader);
-        if (signers & ~officers != 0) revert NoOffice(signers & ~officers);
-        if (!uint64(signers).has(leader)) revert LeaderNotSigned(leader);
-        uint256 signed = (uint64(signers) & committee).count();
-        uint256 required = Election.quorum(r.committee.length);
-        if (signed < required) revert BelowQuorum(signed, required);
-    }
-
-    function _checkSignatures(bytes32 digest, uint64 signers, bytes[] calldata signatures)
-        private
-        view
-    {
-        if (signatures.length != signers.count()) {
-            revert SignatureCount(signatures.length, signers.count());
-        }
-        uint256 slot;
-        for (uint8 m; signers >> m != 0; ++m) {
-            if (!signers.has(m)) continue;
-            // No account is zero, so a malformed signature matches nobody.
-            if (Signatures.signer(digest, signatures[slot++]) != _members[m].account) {
-                revert BadSignature(m);
-            }
-        }
+    function _isHolder(uint64 base, uint8 member) private view returns (bool) {
+        return taken.has(member) && _members[member].since <= base;
     }
 }

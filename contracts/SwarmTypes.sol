@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @title The nouns of a swarm: what the contract stores, announces and refuses.
+/// @title The nouns of a swarm: what the contract stores.
 abstract contract SwarmTypes {
     enum Phase {
         IDLE,
@@ -14,50 +14,119 @@ abstract contract SwarmTypes {
     enum VoidReason {
         TOO_FEW_SEALS,
         TOO_FEW_WITNESSES,
-        NO_LEADER_LEFT
+        NO_LEADER_LEFT,
+        MEMBER_REMOVED
     }
 
-    struct Genesis {
+    enum Kind {
+        ADMIT,
+        REMOVE,
+        SUSPEND,
+        REINSTATE,
+        ROTATE,
+        POLICY
+    }
+
+    enum Status {
+        NONE,
+        OPEN,
+        REJECTED,
+        WITHDRAWN,
+        PENDING,
+        ENACTED
+    }
+
+    /// @dev What a site says of itself. `epsilon` is what its data spent elsewhere before;
+    ///      `weightClass` is the binary logarithm of its number of examples, 0 for undeclared.
+    struct Card {
         address account;
         bytes32 encryptionKey;
         bytes32 commitment;
+        bytes32 tlsHash;
+        string endpoint;
+        uint64 epsilon;
+        uint8 weightClass;
     }
 
-    /// @dev `fixedLeader` is 255 for none; `epsilonCap` is in micro-epsilon, 2^64 - 1 for none.
+    /// @dev `fixedLeader` is 255 for none; `epsilonCap` is in micro-epsilon, 2^64 - 1 for none;
+    ///      `quorum` may ask for more signatures than the Byzantine quorum, never for fewer;
+    ///      `maxMisses` in a row suspend a member, 0 for never.
     struct Policy {
         uint8 threshold;
         uint8 minIncluded;
         uint8 witnesses;
         uint8 maxCommittee;
+        uint8 quorum;
         uint8 closeAt;
         uint8 fixedLeader;
         uint8 maxViews;
+        uint8 maxMisses;
+        uint8 minMembers;
+        bool relaying;
         uint32 sealSeconds;
         uint32 mergeSeconds;
+        uint32 voteSeconds;
         uint64 epsilonCap;
         bytes32 terms;
     }
 
+    /// @dev A seat; vacant while `account` is zero. `since` is the first round that counts for
+    ///      this member. `absences` and `stalls` are misses in a row: of sealing, of leading.
     struct Member {
         address account;
         uint32 reveals;
+        uint32 misses;
+        uint32 faults;
+        uint8 absences;
+        uint8 stalls;
+        uint8 weightClass;
+        uint64 since;
         uint64 epsilon;
         bytes32 encryptionKey;
         bytes32 commitment;
+        bytes32 tlsHash;
+    }
+
+    /// @dev One proposal's content. `policy` is the whole policy after the change, so that the
+    ///      number of members and the numbers that depend on it change together. `expires` ends
+    ///      the consent of `card`.
+    struct Change {
+        Kind kind;
+        uint8 seat;
+        Card card;
+        uint64 expires;
+        Policy policy;
+    }
+
+    /// @dev `change` is the ABI encoding of a `Change`.
+    struct Proposal {
+        uint64 epoch;
+        uint8 proposer;
+        Status status;
+        uint64 closes;
+        uint64 supporters;
+        uint64 opponents;
+        bytes change;
     }
 
     /// @dev `base` is the newest round that was certified before this one opened, 0 for none;
-    ///      `witnessed` counts the verified seals of its committee.
+    ///      `witnessed` counts the verified seals of its committee; `ahead` counts those who had
+    ///      abstained before `opener` sealed first.
     struct Round {
         Phase phase;
         uint8 view_;
         uint8 witnessed;
+        uint8 opener;
+        uint8 ahead;
+        bool relayed;
         uint64 sealDeadline;
         uint64 mergeDeadline;
         uint64 base;
         uint64 sealers;
         uint64 abstained;
         uint64 included;
+        uint64 late;
+        uint64 missed;
         bytes32 parent;
         bytes32 beacon;
         bytes32 aggregateHash;
@@ -65,15 +134,11 @@ abstract contract SwarmTypes {
         bytes committee;
     }
 
-    struct Hashes {
-        bytes32 payload;
-        bytes32 shares;
-    }
-
     struct Note {
-        bool taken;
-        bool verified;
+        bytes32 payloadHash;
+        bytes32 sharesHash;
         uint64 epsilon;
+        bool verified;
     }
 
     struct SealCall {
@@ -85,6 +150,15 @@ abstract contract SwarmTypes {
         bytes32 commitment;
         uint64 epsilon;
         bool verified;
+    }
+
+    /// @dev What one officer signed about a merge.
+    struct Statement {
+        uint64 round;
+        uint8 view_;
+        uint256 included;
+        bytes32 aggregateHash;
+        bytes signature;
     }
 
     struct SealSeen {
@@ -100,60 +174,4 @@ abstract contract SwarmTypes {
         Round round;
         SealSeen[] seals;
     }
-
-    event Founded(uint256 members, Policy policy);
-    event SealingOpened(uint64 indexed round, bytes32 parent, uint64 deadline);
-    event Sealed(
-        uint64 indexed round,
-        uint8 indexed member,
-        bytes32 payloadHash,
-        bytes32 sharesHash,
-        uint64 epsilon,
-        bool verified
-    );
-    event Abstained(uint64 indexed round, uint8 indexed member);
-    event MembersMissed(uint64 indexed round, uint64 missing);
-    event Drawn(uint64 indexed round, bytes32 beacon, bytes succession, bytes committee);
-    event ViewStarted(uint64 indexed round, uint8 view_, uint8 leader, uint64 deadline);
-    event LeaderMissed(uint64 indexed round, uint8 view_, uint8 leader);
-    event Certified(
-        uint64 indexed round, uint8 view_, uint64 included, bytes32 aggregateHash, uint64 signers
-    );
-    event RoundVoided(uint64 indexed round, VoidReason reason);
-
-    error MemberCountOutOfRange(uint256 members);
-    error ZeroAccount(uint256 member);
-    error DuplicateAccount(address account);
-    error ZeroHash();
-    error ThresholdOutOfRange(uint8 threshold);
-    error MinIncludedOutOfRange(uint8 minIncluded);
-    error WitnessesOutOfRange(uint8 witnesses);
-    error CommitteeOutOfRange(uint8 maxCommittee);
-    error CloseAtOutOfRange(uint8 closeAt);
-    error FixedLeaderOutOfRange(uint8 fixedLeader);
-    error SecondsOutOfRange(uint32 sealSeconds, uint32 mergeSeconds);
-    error ViewsOutOfRange(uint8 maxViews);
-
-    error NotAMember(address account);
-    error WrongRound(uint64 round, uint64 current);
-    error SealingClosed(uint64 round);
-    error SealingOpen(uint64 round);
-    error ParentMismatch(bytes32 parent, bytes32 expected);
-    error AlreadySealed(uint64 round, uint8 member);
-    error AlreadyAbstained(uint64 round, uint8 member);
-    error WrongReveal(uint8 member, uint32 reveals);
-    error EpsilonDecreased(uint64 epsilon, uint64 recorded);
-    error BudgetExceeded(uint64 spent, uint64 cap);
-    error DuplicatePayload(bytes32 payloadHash);
-    error DeadlineNotReached(uint64 deadline);
-    error NotMerging(uint64 round);
-    error AlreadyCertified(uint64 round);
-    error WrongView(uint8 view_, uint8 current);
-    error NotSealed(uint256 members);
-    error TooFewIncluded(uint256 included, uint256 required);
-    error NoOffice(uint256 members);
-    error LeaderNotSigned(uint8 leader);
-    error BelowQuorum(uint256 signed, uint256 required);
-    error SignatureCount(uint256 signatures, uint256 signers);
-    error BadSignature(uint8 member);
 }

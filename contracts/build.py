@@ -131,18 +131,28 @@ def compile_contracts() -> dict[str, Any]:
     result = json.loads(answer["output"])
     if result.get("errors"):  # warnings too: the sources compile clean or not at all
         raise SystemExit("\n".join(e["formattedMessage"] for e in result["errors"]))
-    contract = result["contracts"]["Swarm.sol"]["Swarm"]
-    deployed = contract["evm"]["deployedBytecode"]
+    swarm = result["contracts"]["Swarm.sol"]["Swarm"]
+    charter = result["contracts"]["Charter.sol"]["Charter"]
+    immutable = [
+        half["evm"]["deployedBytecode"].get("immutableReferences", {}) for half in (swarm, charter)
+    ]
+    if any(immutable):
+        raise SystemExit("a contract with immutables has no one code hash; make them constants")
     return {
         "contract": "Swarm",
         "compiler": answer["version"].replace(".Emscripten.clang", ""),
         "settings": SETTINGS,
         "sources": source_digests(),
-        "abi": contract["abi"],
-        "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
-        "deployedBytecode": "0x" + deployed["object"],
-        "immutableReferences": deployed.get("immutableReferences", {}),
+        "abi": _union(swarm["abi"], charter["abi"]),
+        "bytecode": "0x" + swarm["evm"]["bytecode"]["object"],
+        "deployedBytecode": "0x" + swarm["evm"]["deployedBytecode"]["object"],
+        "charterBytecode": "0x" + charter["evm"]["deployedBytecode"]["object"],
     }
+
+
+def _union(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the ABI of both halves: what one address answers."""
+    return first + [entry for entry in second if entry not in first]
 
 
 def render(artifact: dict[str, Any]) -> str:
@@ -155,7 +165,7 @@ def main(arguments: list[str]) -> int:
     install()
     artifact = compile_contracts()
     text = render(artifact)
-    size = len(artifact["deployedBytecode"]) // 2 - 1
+    sizes = [len(artifact[key]) // 2 - 1 for key in ("deployedBytecode", "charterBytecode")]
     if "--check" in arguments:
         if not ARTIFACT.exists() or ARTIFACT.read_text() != text:
             print(f"{ARTIFACT.name} is stale; run: python contracts/build.py", file=sys.stderr)
@@ -163,7 +173,10 @@ def main(arguments: list[str]) -> int:
     else:
         ARTIFACT.parent.mkdir(parents=True, exist_ok=True)
         ARTIFACT.write_text(text)
-    print(f"{ARTIFACT.name}: {size} of 24576 bytes of code, compiler {artifact['compiler']}")
+    print(
+        f"{ARTIFACT.name}: {sizes[0]} + {sizes[1]} bytes of code in two contracts of at most "
+        f"24576, compiler {artifact['compiler']}"
+    )
     return 0
 
 

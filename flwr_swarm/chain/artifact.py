@@ -15,17 +15,27 @@ NAME: Final = "Swarm"
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """ABI and bytecode of one contract, with the SHA-256 of the sources they came from."""
+    """ABI and bytecode of the contract, with the SHA-256 of the sources they came from.
+
+    The contract has a second half, its charter, which it creates when it is founded; `abi` is
+    that of both.
+    """
 
     abi: tuple[dict[str, Any], ...]
     bytecode: bytes
     deployed: bytes
+    charter: bytes
     sources: dict[str, str]
 
     @property
     def code_hash(self) -> bytes:
         """Keccak-256 of the code that a deployed contract has. It has no immutables."""
         return keccak(self.deployed)
+
+    @property
+    def charter_hash(self) -> bytes:
+        """Keccak-256 of the code that a deployed contract's charter has."""
+        return keccak(self.charter)
 
 
 @cache
@@ -37,5 +47,6 @@ def load() -> Artifact:
         abi=tuple(raw["abi"]),
         bytecode=bytes.fromhex(raw["bytecode"][2:]),
         deployed=bytes.fromhex(raw["deployedBytecode"][2:]),
+        charter=bytes.fromhex(raw["charterBytecode"][2:]),
         sources=raw["sources"],
     )

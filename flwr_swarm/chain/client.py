@@ -13,15 +13,16 @@ from eth_utils.crypto import keccak
 
 from flwr_swarm._exceptions import ConfigurationError, LedgerError, NotAMember, WrongChain
 from flwr_swarm.protocol.ledger import LedgerCall
-from flwr_swarm.protocol.types import LedgerView
+from flwr_swarm.protocol.types import LedgerView, Proposal
 
 from . import artifact
-from .codec import encode_call
+from .address import charter_address
+from .codec import Fields, decode_result, encode_call
 from .errors import refusal
 from .jsonrpc import RpcError
 from .provider import Node, node_of
 from .sender import Sender, ask
-from .translate import call_data, view_from
+from .translate import call_data, proposal_from, view_from
 
 TIMEOUT: Final = 30.0
 
@@ -96,9 +97,22 @@ class ReadOnlyLedger:
         on nodes that answer so.
         """
         chain_id = self._chain_id()
-        call = {"to": self._contract, "data": "0x" + encode_call("look", {}).hex()}
-        answer = self._ask("eth_call", [call, "latest"])
-        return view_from(bytes.fromhex(answer[2:]), chain_id=chain_id, contract=self._contract)
+        return view_from(self._call("look"), chain_id=chain_id, contract=self._contract)
+
+    def proposals(self) -> int:
+        """Read how many proposals were ever made; their ids are 1, 2, ..."""
+        self._chain_id()
+        return int(decode_result("proposals", self._call("proposals"))[""])
+
+    def proposal(self, number: int) -> Proposal | None:
+        """Read one proposal, or None if there is none of that number."""
+        self._chain_id()
+        return proposal_from(number, self._call("proposalAt", {"id": number}))
+
+    def endpoints(self) -> tuple[str, ...]:
+        """Read where each seat's site is reached; empty for a vacant seat."""
+        self._chain_id()
+        return tuple(decode_result("endpoints", self._call("endpoints"))["found"])
 
     def submit(self, call: LedgerCall) -> None:
         """Refuse: there is no key to sign with."""
@@ -121,17 +135,28 @@ class ReadOnlyLedger:
             return self._checked
 
     def _check_code(self) -> None:
-        code = bytes.fromhex(self._ask("eth_getCode", [self._contract, "latest"])[2:])
-        if not code:
-            raise WrongChain(
-                f"no contract at {self._contract}; check the address, and that the node is synced"
-            )
-        if keccak(code) != artifact.load().code_hash:
-            raise WrongChain(
-                f"the contract at {self._contract} has code hash 0x{keccak(code).hex()}, this "
-                f"version ships 0x{artifact.load().code_hash.hex()}; install the version of "
-                "flwr_swarm that founded the swarm"
-            )
+        shipped = artifact.load()
+        charter = charter_address(self._contract)
+        for address, expected in (
+            (self._contract, shipped.code_hash),
+            (charter, shipped.charter_hash),
+        ):
+            code = bytes.fromhex(self._ask("eth_getCode", [address, "latest"])[2:])
+            if not code:
+                raise WrongChain(
+                    f"no contract at {address}; check the address, and that the node is synced"
+                )
+            if keccak(code) != expected:
+                raise WrongChain(
+                    f"the contract at {address} has code hash 0x{keccak(code).hex()}, this "
+                    f"version ships 0x{expected.hex()}; install the version of flwr_swarm that "
+                    "founded the swarm"
+                )
+
+    def _call(self, name: str, fields: Fields | None = None) -> bytes:
+        call = {"to": self._contract, "data": "0x" + encode_call(name, fields or {}).hex()}
+        answer: str = self._ask("eth_call", [call, "latest"])
+        return bytes.fromhex(answer[2:])
 
     def _ask(self, method: str, params: list[Any]) -> Any:
         try:

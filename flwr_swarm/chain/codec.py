@@ -140,6 +140,23 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> tuple[str, Fields]:
     return entry["name"], fields
 
 
+def encode_struct(function: str, argument: str, value: Fields) -> bytes:
+    """Return the ABI encoding of one struct: the argument of that name of `function`."""
+    return _encode([_argument(function, argument)], {argument: value})
+
+
+def decode_struct(function: str, argument: str, data: bytes) -> Fields:
+    """Return the fields of what `encode_struct` made."""
+    fields = _decode([_argument(function, argument)], data, argument)
+    found: Fields = fields[argument]
+    return found
+
+
+def _argument(function: str, name: str) -> Mapping[str, Any]:
+    inputs = _entries("function")[function]["inputs"]
+    return next(component for component in inputs if component["name"] == name)
+
+
 def encode_creation(fields: Fields) -> bytes:
     """Return the init code: bytecode, then the constructor's fields."""
     return load().bytecode + _encode(_constructor()["inputs"], fields)

@@ -1,4 +1,4 @@
-"""EIP-712 signatures: a committee's word on a certificate, a member's word on its enrolment.
+"""EIP-712 signatures: on certificates, carried seals, consents to a seat, and enrolments.
 
 Each signature is valid for one chain, one contract or one run, and one purpose.
 """
@@ -16,11 +16,12 @@ from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
 from flwr_swarm._exceptions import WireError
-from flwr_swarm.protocol.types import Certificate
+from flwr_swarm.protocol.ledger import SealCall
+from flwr_swarm.protocol.types import Card, Certificate
 
 from .client import account_of
 from .transactions import HALF_ORDER
-from .translate import bits
+from .translate import NO_SEAT, bits, card_fields, seal_fields
 
 SIGNATURE_BYTES: Final = 65
 _NAME: Final = "flwr_swarm"
@@ -30,6 +31,27 @@ _CERTIFICATE: Final = [
     {"name": "view", "type": "uint8"},
     {"name": "included", "type": "uint256"},
     {"name": "aggregateHash", "type": "bytes32"},
+]
+_SEAL: Final = [
+    {"name": "round", "type": "uint64"},
+    {"name": "parent", "type": "bytes32"},
+    {"name": "payloadHash", "type": "bytes32"},
+    {"name": "sharesHash", "type": "bytes32"},
+    {"name": "reveal", "type": "bytes32"},
+    {"name": "commitment", "type": "bytes32"},
+    {"name": "epsilon", "type": "uint64"},
+    {"name": "verified", "type": "bool"},
+]
+_CONSENT: Final = [
+    {"name": "seat", "type": "uint8"},
+    {"name": "account", "type": "address"},
+    {"name": "encryptionKey", "type": "bytes32"},
+    {"name": "commitment", "type": "bytes32"},
+    {"name": "tlsHash", "type": "bytes32"},
+    {"name": "endpoint", "type": "string"},
+    {"name": "epsilon", "type": "uint64"},
+    {"name": "weightClass", "type": "uint8"},
+    {"name": "expires", "type": "uint64"},
 ]
 _ENROLMENT: Final = [
     {"name": "runId", "type": "uint256"},
@@ -42,19 +64,13 @@ _ENROLMENT: Final = [
 
 def certificate_digest(chain_id: int, contract: str, certificate: Certificate) -> bytes:
     """Return the 32 bytes that a committee member signs."""
-    domain = {
-        "name": _NAME,
-        "version": _VERSION,
-        "chainId": chain_id,
-        "verifyingContract": contract,
-    }
     message = {
         "round": certificate.round,
         "view": certificate.view,
         "included": bits(certificate.included),
         "aggregateHash": certificate.aggregate_hash,
     }
-    return _digest(domain, {"Certificate": _CERTIFICATE}, message)
+    return _digest(_domain(chain_id, contract), {"Certificate": _CERTIFICATE}, message)
 
 
 def sign_certificate(
@@ -75,6 +91,56 @@ def recover_certifier(
         The signature is malformed; the contract would refuse it too.
     """
     return recover_signer(certificate_digest(chain_id, contract, certificate), signature)
+
+
+def sign_seal(key: bytes | LocalAccount, chain_id: int, contract: str, call: SealCall) -> bytes:
+    """Return the 65-byte signature with which another member may carry this seal."""
+    return sign_digest(key, _seal_digest(chain_id, contract, call))
+
+
+def recover_sealer(chain_id: int, contract: str, call: SealCall, signature: bytes) -> str:
+    """Return the checksummed address that signed a seal.
+
+    Raises
+    ------
+    WireError
+        The signature is malformed; the contract would refuse it too.
+    """
+    return recover_signer(_seal_digest(chain_id, contract, call), signature)
+
+
+def sign_consent(
+    key: bytes | LocalAccount,
+    chain_id: int,
+    contract: str,
+    *,
+    seat: int | None,
+    card: Card,
+    expires: int,
+) -> bytes:
+    """Return the 65-byte signature by which the account on `card` consents to a seat.
+
+    Parameters
+    ----------
+    seat : int or None
+        The seat whose keys change; None for an admission.
+    expires : int
+        Time after which the consent is void, in seconds since 1970.
+    """
+    return sign_digest(key, _consent_digest(chain_id, contract, seat, card, expires))
+
+
+def recover_consent(
+    chain_id: int, contract: str, *, seat: int | None, card: Card, expires: int, signature: bytes
+) -> str:
+    """Return the checksummed address that consented; the caller compares it with the card's.
+
+    Raises
+    ------
+    WireError
+        The signature is malformed.
+    """
+    return recover_signer(_consent_digest(chain_id, contract, seat, card, expires), signature)
 
 
 def enrolment_digest(
@@ -160,6 +226,26 @@ def recover_signer(digest: bytes, signature: bytes) -> str:
     except (BadSignature, ValidationError) as error:
         raise WireError("the signature is of no key") from error
     return str(key.to_checksum_address())
+
+
+def _seal_digest(chain_id: int, contract: str, call: SealCall) -> bytes:
+    return _digest(_domain(chain_id, contract), {"Seal": _SEAL}, seal_fields(call))
+
+
+def _consent_digest(
+    chain_id: int, contract: str, seat: int | None, card: Card, expires: int
+) -> bytes:
+    message = card_fields(card) | {"seat": NO_SEAT if seat is None else seat, "expires": expires}
+    return _digest(_domain(chain_id, contract), {"Consent": _CONSENT}, message)
+
+
+def _domain(chain_id: int, contract: str) -> dict[str, Any]:
+    return {
+        "name": _NAME,
+        "version": _VERSION,
+        "chainId": chain_id,
+        "verifyingContract": contract,
+    }
 
 
 def _digest(domain: dict[str, Any], types: dict[str, Any], message: dict[str, Any]) -> bytes:

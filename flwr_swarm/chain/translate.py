@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
+from flwr_swarm._exceptions import WireError
 from flwr_swarm.protocol.ledger import (
     AbstainCall,
+    AccuseCall,
     AdvanceCall,
+    CarryCall,
     CertifyCall,
     CloseCall,
+    LateCall,
     LedgerCall,
+    ProposeCall,
     SealCall,
+    VoteCall,
 )
 from flwr_swarm.protocol.types import (
+    ZERO_ACCOUNT,
+    ZERO_HASH,
+    Card,
     Certificate,
+    Change,
+    Kind,
     LedgerView,
     Member,
     Phase,
     Policy,
+    Proposal,
     Round,
     Seal,
+    Status,
 )
 
-from .codec import Fields, decode_result, encode_call
+from .codec import Fields, decode_result, decode_struct, encode_call, encode_struct
 
-NO_LEADER: Final = 255
+NO_SEAT: Final = 255
+_NO_CARD: Final = Card(account=ZERO_ACCOUNT, encryption_key=ZERO_HASH, commitment=ZERO_HASH)
+_HAVE_CARDS: Final = frozenset({Kind.ADMIT, Kind.ROTATE})
 
 
 def bits(members: Iterable[int]) -> int:
@@ -43,17 +58,22 @@ def unbits(number: int) -> tuple[int, ...]:
 
 def policy_fields(policy: Policy) -> Fields:
     """Return `policy` as the contract's struct."""
-    leader = NO_LEADER if policy.fixed_leader is None else policy.fixed_leader
+    leader = NO_SEAT if policy.fixed_leader is None else policy.fixed_leader
     return {
         "threshold": policy.threshold,
         "minIncluded": policy.min_included,
         "witnesses": policy.witnesses,
         "maxCommittee": policy.max_committee,
+        "quorum": policy.quorum,
         "closeAt": policy.close_at,
         "fixedLeader": leader,
         "maxViews": policy.max_views,
+        "maxMisses": policy.max_misses,
+        "minMembers": policy.min_members,
+        "relaying": policy.relaying,
         "sealSeconds": policy.seal_seconds,
         "mergeSeconds": policy.merge_seconds,
+        "voteSeconds": policy.vote_seconds,
         "epsilonCap": policy.epsilon_cap,
         "terms": policy.terms,
     }
@@ -67,98 +87,194 @@ def policy_from(fields: Fields) -> Policy:
         min_included=fields["minIncluded"],
         witnesses=fields["witnesses"],
         max_committee=fields["maxCommittee"],
+        quorum=fields["quorum"],
         close_at=fields["closeAt"],
-        fixed_leader=None if leader == NO_LEADER else leader,
+        fixed_leader=None if leader == NO_SEAT else leader,
         max_views=fields["maxViews"],
+        max_misses=fields["maxMisses"],
+        min_members=fields["minMembers"],
+        relaying=fields["relaying"],
         seal_seconds=fields["sealSeconds"],
         merge_seconds=fields["mergeSeconds"],
+        vote_seconds=fields["voteSeconds"],
         epsilon_cap=fields["epsilonCap"],
         terms=fields["terms"],
     )
 
 
-def genesis_fields(members: Sequence[Member]) -> list[Fields]:
-    """Return founding members as the constructor takes them."""
-    return [
-        {
-            "account": member.account,
-            "encryptionKey": member.encryption_key,
-            "commitment": member.commitment,
-        }
-        for member in members
-    ]
+def card_fields(card: Card) -> Fields:
+    """Return `card` as the contract's struct."""
+    return {
+        "account": card.account,
+        "encryptionKey": card.encryption_key,
+        "commitment": card.commitment,
+        "tlsHash": card.tls_hash,
+        "endpoint": card.endpoint,
+        "epsilon": card.epsilon,
+        "weightClass": card.weight_class,
+    }
+
+
+def card_from(fields: Fields) -> Card:
+    """Return the card that the contract's struct holds."""
+    return Card(
+        account=fields["account"],
+        encryption_key=fields["encryptionKey"],
+        commitment=fields["commitment"],
+        tls_hash=fields["tlsHash"],
+        endpoint=fields["endpoint"],
+        epsilon=fields["epsilon"],
+        weight_class=fields["weightClass"],
+    )
+
+
+def change_fields(change: Change) -> Fields:
+    """Return `change` as the contract's struct."""
+    return {
+        "kind": change.kind.value,
+        "seat": NO_SEAT if change.seat is None else change.seat,
+        "card": card_fields(change.card or _NO_CARD),
+        "expires": change.expires,
+        "policy": policy_fields(change.policy),
+    }
+
+
+def change_from(fields: Fields) -> Change:
+    """Return the change that the contract's struct holds."""
+    try:
+        kind = Kind(fields["kind"])
+    except ValueError as error:
+        raise WireError(f"a change is of no kind {fields['kind']}") from error
+    return Change(
+        kind=kind,
+        seat=None if fields["seat"] == NO_SEAT else fields["seat"],
+        card=card_from(fields["card"]) if kind in _HAVE_CARDS else None,
+        expires=fields["expires"],
+        policy=policy_from(fields["policy"]),
+    )
+
+
+def seal_fields(call: SealCall) -> Fields:
+    """Return a seal as the contract's struct."""
+    return {
+        "round": call.round,
+        "parent": call.parent,
+        "payloadHash": call.payload_hash,
+        "sharesHash": call.shares_hash,
+        "reveal": call.reveal,
+        "commitment": call.commitment,
+        "epsilon": call.epsilon,
+        "verified": call.verified,
+    }
+
+
+def seal_from(fields: Fields) -> SealCall:
+    """Return the seal that the contract's struct holds."""
+    return SealCall(
+        round=fields["round"],
+        parent=fields["parent"],
+        payload_hash=fields["payloadHash"],
+        shares_hash=fields["sharesHash"],
+        reveal=fields["reveal"],
+        commitment=fields["commitment"],
+        epsilon=fields["epsilon"],
+        verified=fields["verified"],
+    )
 
 
 def call_data(call: LedgerCall) -> bytes:
     """Return the calldata of one of the member's calls."""
+    return encode_call(*_call_fields(call))
+
+
+def _call_fields(call: LedgerCall) -> tuple[str, Fields]:
     match call:
         case SealCall():
-            fields = {
-                "round": call.round,
-                "parent": call.parent,
-                "payloadHash": call.payload_hash,
-                "sharesHash": call.shares_hash,
-                "reveal": call.reveal,
-                "commitment": call.commitment,
-                "epsilon": call.epsilon,
-                "verified": call.verified,
-            }
-            return encode_call("seal", {"call_": fields})
+            return "seal", {"call_": seal_fields(call)}
         case AbstainCall():
-            return encode_call("abstain", {"round": call.round})
+            return "abstain", {"round": call.round}
         case CloseCall():
-            return encode_call("close", {"round": call.round})
+            return "close", {"round": call.round}
+        case LateCall():
+            return "late", {"round": call.round, "epsilon": call.epsilon}
         case AdvanceCall():
-            return encode_call("advance", {"round": call.round, "view_": call.view})
+            return "advance", {"round": call.round, "view_": call.view}
+        case CarryCall():
+            seals = [seal_fields(seal) for seal in call.seals]
+            return "sealBatch", {"calls": seals, "signatures": list(call.signatures)}
+        case ProposeCall():
+            return "propose", {"change": change_fields(call.change), "consent": call.consent}
+        case VoteCall():
+            return "vote", {"id": call.proposal, "support": call.support}
+        case AccuseCall():
+            statements = (_statement_fields(*call.first), _statement_fields(*call.second))
+            first, second = statements
+            return "accuse", {"member": call.member, "first": first, "second": second}
         case CertifyCall():
             certificate = call.certificate
-            return encode_call(
-                "certify",
-                {
-                    "round": certificate.round,
-                    "view_": certificate.view,
-                    "included": bits(certificate.included),
-                    "aggregateHash": certificate.aggregate_hash,
-                    "signers": bits(member for member, _ in call.signatures),
-                    "signatures": [signature for _, signature in call.signatures],
-                },
-            )
+            return "certify", {
+                "round": certificate.round,
+                "view_": certificate.view,
+                "included": bits(certificate.included),
+                "aggregateHash": certificate.aggregate_hash,
+                "signers": bits(member for member, _ in call.signatures),
+                "signatures": [signature for _, signature in call.signatures],
+            }
 
 
 def call_from(name: str, fields: Fields) -> LedgerCall | None:
     """Return the member's call that decoded calldata means; None for a call that only reads."""
     match name:
         case "seal":
-            seal = fields["call_"]
-            return SealCall(
-                round=seal["round"],
-                parent=seal["parent"],
-                payload_hash=seal["payloadHash"],
-                shares_hash=seal["sharesHash"],
-                reveal=seal["reveal"],
-                commitment=seal["commitment"],
-                epsilon=seal["epsilon"],
-                verified=seal["verified"],
-            )
+            return seal_from(fields["call_"])
         case "abstain":
             return AbstainCall(round=fields["round"])
         case "close":
             return CloseCall(round=fields["round"])
+        case "late":
+            return LateCall(round=fields["round"], epsilon=fields["epsilon"])
         case "advance":
             return AdvanceCall(round=fields["round"], view=fields["view_"])
-        case "certify":
-            certificate = Certificate(
-                round=fields["round"],
-                view=fields["view_"],
-                included=unbits(fields["included"]),
-                aggregate_hash=fields["aggregateHash"],
+        case "sealBatch":
+            seals = tuple(seal_from(seal) for seal in fields["calls"])
+            return CarryCall(seals=seals, signatures=tuple(fields["signatures"]))
+        case "propose":
+            return ProposeCall(change=change_from(fields["change"]), consent=fields["consent"])
+        case "vote":
+            return VoteCall(proposal=fields["id"], support=fields["support"])
+        case "accuse":
+            first, second = fields["first"], fields["second"]
+            return AccuseCall(
+                member=fields["member"],
+                first=(_certificate_from(first), first["signature"]),
+                second=(_certificate_from(second), second["signature"]),
             )
+        case "certify":
             signers = unbits(fields["signers"])
             # Not strict: a certificate whose counts differ is a value that the rules refuse.
             pairs = tuple(zip(signers, fields["signatures"], strict=False))
-            return CertifyCall(certificate=certificate, signatures=pairs)
+            return CertifyCall(certificate=_certificate_from(fields), signatures=pairs)
         case _:
             return None
+
+
+def _statement_fields(certificate: Certificate, signature: bytes) -> Fields:
+    return {
+        "round": certificate.round,
+        "view_": certificate.view,
+        "included": bits(certificate.included),
+        "aggregateHash": certificate.aggregate_hash,
+        "signature": signature,
+    }
+
+
+def _certificate_from(fields: Fields) -> Certificate:
+    return Certificate(
+        round=fields["round"],
+        view=fields["view_"],
+        included=unbits(fields["included"]),
+        aggregate_hash=fields["aggregateHash"],
+    )
 
 
 def round_from(seen: Fields) -> Round:
@@ -196,13 +312,40 @@ def round_from(seen: Fields) -> Round:
         committee=tuple(state["committee"]),
         view=state["view_"],
         certificate=certificate,
+        relayed=state["relayed"],
+        opener=state["opener"] if state["parent"] != ZERO_HASH else None,
+        late=unbits(state["late"]),
+        missed=unbits(state["missed"]),
     )
+
+
+def proposal_from(number: int, data: bytes) -> Proposal | None:
+    """Return the proposal as the contract's `proposalAt()` answered; None if there is none."""
+    seen = decode_result("proposalAt", data)[""]
+    status = Status(seen["status"])
+    if status is Status.NONE:
+        return None
+    return Proposal(
+        id=number,
+        epoch=seen["epoch"],
+        proposer=seen["proposer"],
+        status=status,
+        closes=seen["closes"],
+        supporters=unbits(seen["supporters"]),
+        opponents=unbits(seen["opponents"]),
+        change=change_from(decode_struct("propose", "change", seen["change"])),
+    )
+
+
+def change_bytes(change: Change) -> bytes:
+    """Return `change` as proposals and their events hold it."""
+    return encode_struct("propose", "change", change_fields(change))
 
 
 def view_from(data: bytes, *, chain_id: int, contract: str) -> LedgerView:
     """Return the ledger as the contract's `look()` answered."""
     seen = decode_result("look", data)
-    final = seen["final_"]
+    final, suspended = seen["final_"], unbits(seen["suspended_"])
     return LedgerView(
         chain_id=chain_id,
         contract=contract,
@@ -216,9 +359,19 @@ def view_from(data: bytes, *, chain_id: int, contract: str) -> LedgerView:
                 commitment=member["commitment"],
                 reveals=member["reveals"],
                 epsilon=member["epsilon"],
+                misses=member["misses"],
+                faults=member["faults"],
+                absences=member["absences"],
+                stalls=member["stalls"],
+                weight_class=member["weightClass"],
+                since=member["since"],
+                tls_hash=member["tlsHash"],
+                suspended=index in suspended,
             )
-            for index, member in enumerate(seen["members"])
+            for index, member in enumerate(seen["seats"])
         ),
         current=round_from(seen["newest"]),
         final=round_from(final) if final["number"] else None,
+        epoch=seen["epoch_"],
+        pending=seen["pending_"],
     )

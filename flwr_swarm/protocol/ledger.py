@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from .types import Certificate, LedgerView
+from .types import Certificate, Change, LedgerView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,61 @@ class CertifyCall:
     """(member index, 65-byte EIP-712 signature), ascending by member."""
 
 
-LedgerCall = SealCall | AbstainCall | CloseCall | AdvanceCall | CertifyCall
+@dataclass(frozen=True, kw_only=True)
+class LateCall:
+    """Say, after sealing has closed, what training cost; the update is in no sum."""
+
+    round: int
+    epsilon: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarryCall:
+    """Carry the seals that members signed, in one transaction."""
+
+    seals: tuple[SealCall, ...]
+    signatures: tuple[bytes, ...] = field(repr=False)
+    """65-byte EIP-712 signatures, one a seal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposeCall:
+    """Propose a change and vote for it."""
+
+    change: Change
+    consent: bytes = field(default=b"", repr=False)
+    """65-byte EIP-712 signature of the account on the change's card, if it has one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoteCall:
+    """Vote on a proposal, once."""
+
+    proposal: int
+    support: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccuseCall:
+    """Prove that a member signed two certificates of one round and view."""
+
+    member: int
+    first: tuple[Certificate, bytes]
+    second: tuple[Certificate, bytes]
+
+
+LedgerCall = (
+    SealCall
+    | AbstainCall
+    | CloseCall
+    | AdvanceCall
+    | CertifyCall
+    | LateCall
+    | CarryCall
+    | ProposeCall
+    | VoteCall
+    | AccuseCall
+)
 
 
 class Ledger(Protocol):
