@@ -155,6 +155,10 @@ class NoOffice(ProtocolError):
     """The member was asked to act in an office that the draw did not give it."""
 
 
+class MemberSuspended(ProtocolError):
+    """The member may neither seal nor hold office until the consortium votes it back."""
+
+
 class StaleRound(ProtocolError):
     """The message belongs to a round that is not the current one."""
 

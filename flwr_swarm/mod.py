@@ -12,6 +12,7 @@ from flwr.app import Context, Message, MessageType, RecordDict
 
 from . import privacy
 from ._exceptions import (
+    ModelRefused,
     ProtocolError,
     SwarmError,
     TransactionRefused,
@@ -152,7 +153,11 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
     _expect(message, MessageType.TRAIN)
     view = site.ledger.view()
     model, state = offered(message)
-    task = begin_seal(site.member, request, view, model, state)
+    try:
+        task = begin_seal(site.member, request, view, model, state)
+    except ModelRefused:
+        site.abstain(request.round)  # nobody need wait; and the ledger hears of the refusal
+        raise
     try:
         privacy.reconcile(site.context.state, task.me.epsilon)
         charged = privacy.load_history(site.context.state).rounds
@@ -182,8 +187,11 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
     save_memory(site.context, sealing.memory)
     try:
         site.ledger.submit(sealing.call)
-    except TransactionRefused:
-        site.abstain(request.round)
+    except TransactionRefused as error:
+        if error.reason == "SealingClosed":
+            site.report_late(request.round, sealing.call.epsilon)
+        else:
+            site.abstain(request.round)
         raise
     return write.seal_reply(sealing.reply)
 

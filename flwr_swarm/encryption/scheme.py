@@ -76,7 +76,7 @@ class ThresholdScheme:
         *,
         context: RoundContext,
         sender: int,
-        holders: Sequence[bytes],
+        holders: Sequence[bytes | None],
         threshold: int,
         random: RandomBytes = os.urandom,
     ) -> Sealed:
@@ -89,10 +89,10 @@ class ThresholdScheme:
         context : RoundContext
         sender : int
             This member's index.
-        holders : sequence of bytes
-            32-byte X25519 public keys of all holders; holder j is member j.
+        holders : sequence of bytes or None
+            32-byte X25519 public keys; holder j is member j, None where nobody has that seat.
         threshold : int
-            Openings that open the sum, 2 to len(holders).
+            Openings that open the sum, 2 to the number of holders.
         random : callable
             Source of the key, its shares and the seed of the errors.
 
@@ -106,7 +106,7 @@ class ThresholdScheme:
             If threshold, sender or a holder's key cannot work.
         """
         self._check_lanes(lanes)
-        check_threshold(threshold, len(holders))
+        check_threshold(threshold, sum(key is not None for key in holders))
         if not 0 <= sender < len(holders):
             raise ConfigurationError(f"sender must be 0 to {len(holders) - 1}, got {sender}")
         with OneTimeKey.generate(random=random).spend() as secret:
@@ -128,6 +128,7 @@ class ThresholdScheme:
                 parameters=self.parameters,
             )
             for receiver, (share, public_key) in enumerate(zip(shares, holders, strict=True))
+            if public_key is not None
         )
         for share in shares:
             share.fill(0)
@@ -183,7 +184,7 @@ class ThresholdScheme:
         context: RoundContext,
         receiver: int,
         private_key: bytes,
-        holders: Sequence[bytes],
+        holders: Sequence[bytes | None],
     ) -> bytes:
         """This holder's sum of key shares over the included senders.
 
@@ -199,8 +200,8 @@ class ThresholdScheme:
             This holder's index.
         private_key : bytes
             32-byte X25519 private key of this holder.
-        holders : sequence of bytes
-            Public keys of all holders.
+        holders : sequence of bytes or None
+            Public keys of all holders, as for `seal`.
 
         Raises
         ------

@@ -138,7 +138,8 @@ class RoundDriver:
                 "goes on from the last model"
             )
         if view.current.phase is Phase.SEALING:
-            missing = {m.index for m in view.members} - {s.member for s in view.current.seals}
+            expected = {m.index for m in view.seated if not m.suspended}
+            missing = expected - {s.member for s in view.current.seals}
             log.info(
                 "round %d: waiting for seals of members %s until %s",
                 number,

@@ -26,7 +26,7 @@ from ..protocol.quorum import (
     tolerated_faults,
 )
 from ..protocol.terms import Encryption, Terms
-from ..protocol.types import EPSILON_UNIT, NO_CAP, Member, Policy
+from ..protocol.types import EPSILON_UNIT, NO_CAP, Card, Policy
 from . import write
 from .read import Fields
 from .replay import Spec
@@ -179,19 +179,18 @@ class Founding:
             deployer = Account.create()  # pays for one transaction and gets no power from it
             contract = contract_address(deployer.address)
             enrolled = _enrol(grid, node_ids, chain.chain_id, contract, seconds, clock)
-            members = []
-            for index, (_, reply) in enumerate(enrolled):
+            cards = []
+            for _, reply in enrolled:
                 chain.fund(reply.account)
-                members.append(
-                    Member(
-                        index=index,
+                cards.append(
+                    Card(
                         account=reply.account,
                         encryption_key=reply.encryption_key,
                         commitment=reply.commitment,
                     )
                 )
             chain.fund(deployer.address)
-            deploy(chain, members=members, policy=policy, key=bytes(deployer.key))
+            deploy(chain, cards=cards, policy=policy, key=bytes(deployer.key))
             ledger = ReadOnlyLedger(url=server.url, contract=contract, chain_id=chain.chain_id)
         except BaseException:
             resources.close()
@@ -205,7 +204,7 @@ class Founding:
         labels = {index: _printable(reply.label) for index, (_, reply) in enumerate(enrolled)}
         log.info(
             "swarm of %d founded: contract %s on chain %d, threshold %d, encryption %s",
-            len(members),
+            len(cards),
             contract,
             chain.chain_id,
             policy.threshold,

@@ -92,7 +92,7 @@ def one_line(outcome: Outcome, swarm: Swarm) -> str:
     parts = [
         f"round {current.number}: leader {swarm.labels.get(current.leader or 0, '?')}",
         f"committee {list(current.committee)}",
-        f"included {list(certificate.included)} of {len(outcome.view.members)}",
+        f"included {list(certificate.included)} of {len(outcome.view.seated)}",
         f"signed by {[member for member, _ in outcome.merged.signatures]}",
     ]
     return ", ".join(parts)

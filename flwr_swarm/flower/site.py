@@ -12,7 +12,7 @@ from flwr.app import Context
 
 from .._exceptions import LedgerError, TransactionRefused, WrongChain
 from ..chain.client import ChainLedger
-from ..protocol.ledger import AbstainCall, Ledger
+from ..protocol.ledger import AbstainCall, LateCall, Ledger
 from ..protocol.member import SwarmMember, due_calls
 from ..protocol.messages import Place
 from ..protocol.types import LedgerView
@@ -40,6 +40,13 @@ class Site:
             self.ledger.submit(AbstainCall(round=number))
         except LedgerError as error:
             log.warning("could not abstain from round %d: %s", number, error)
+
+    def report_late(self, number: int, epsilon: int) -> None:
+        """Tell the ledger what training cost, after sealing has closed. Best effort."""
+        try:
+            self.ledger.submit(LateCall(round=number, epsilon=epsilon))
+        except LedgerError as error:
+            log.warning("could not report round %d as late: %s", number, error)
 
     def end_what_is_due(self) -> LedgerView:
         """Submit what deadlines allow; another member may be faster, which is as good."""

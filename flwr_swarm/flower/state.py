@@ -15,6 +15,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context
 from ..protocol.hashing import Arrays, canonical_json
 from ..protocol.memory import Held, Memory, Parent
 from ..protocol.messages import Place
+from ..protocol.terms import Terms
 from .keys import MemberKeys
 from .records import STYPE, array_record, numpy_arrays
 
@@ -74,7 +75,12 @@ def save_memory(context: Context, memory: Memory) -> None:
             facts["parents"][name] = _save_parent(context, name, parent, owners)
     for name, held in (("pending", memory.pending), ("held", memory.held)):
         if held is not None:
-            facts["held"][name] = [list(held.included), held.layout.hex()]
+            facts["held"][name] = {
+                "included": list(held.included),
+                "layout": held.layout.hex(),
+                "terms": held.terms.to_json(),
+                "threshold": held.threshold,
+            }
             blob = Array(dtype="uint8", shape=(len(held.merged),), stype=STYPE, data=held.merged)
             context.state[f"{MEMORY}.{name}.merged"] = ArrayRecord({"merged": blob})
     facts["place"] = (
@@ -119,15 +125,17 @@ def _facts_of(context: Context, name: str) -> dict[str, Any] | None:
 
 
 def _load_held(
-    context: Context, name: str, facts: list[Any] | None, parent: Parent | None
+    context: Context, name: str, facts: dict[str, Any] | None, parent: Parent | None
 ) -> Held | None:
     if facts is None or parent is None:
         return None
     merged = context.state.array_records[f"{MEMORY}.{name}.merged"]["merged"]
     return Held(
         parent=parent,
-        included=tuple(int(member) for member in facts[0]),
-        layout=bytes.fromhex(facts[1]),
+        terms=Terms.from_json(facts["terms"]),
+        threshold=int(facts["threshold"]),
+        included=tuple(int(member) for member in facts["included"]),
+        layout=bytes.fromhex(facts["layout"]),
         merged=bytes(merged.data),
     )
 

@@ -70,7 +70,7 @@ def recomputed(
                 held.merged,
                 proof.openings,
                 context=round_context(view, certified.number, held.parent.hash),
-                threshold=view.policy.threshold,
+                threshold=held.threshold,
                 included=len(held.included),
             )
         except (EncryptionError, WireError) as error:
@@ -80,7 +80,7 @@ def recomputed(
             ) from None
         layout = decode_layout(held.layout)
         size = len(held.included)
-        step = site.replay(terms, certified.number, held.parent, layout, lanes, size)
+        step = site.replay(held.terms, certified.number, held.parent, layout, lanes, size)
         expected = model_hash(*step)
     if offered != expected:
         raise ModelRefused(

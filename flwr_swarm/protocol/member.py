@@ -114,7 +114,7 @@ class SwarmMember:
                 "not agreed to; set FLWR_SWARM_ACCEPT_PLAINTEXT=1 at the site to agree"
             )
         if terms.encryption == "threshold":
-            check_protects(view.policy, len(view.members))
+            check_protects(view.policy, len(view.seated))
         me = view.member_at(self.identity.account)
         if me is None or me.encryption_key != self.identity.encryption_key:
             raise NotAMember(
@@ -132,6 +132,11 @@ def last_certified(view: LedgerView) -> Round | None:
 def round_context(view: LedgerView, number: int, parent: bytes) -> RoundContext:
     """What everything encrypted in a round is bound to."""
     return RoundContext(chain_id=view.chain_id, contract=view.contract, round=number, anchor=parent)
+
+
+def holder_keys(view: LedgerView) -> list[bytes | None]:
+    """Public keys to which shares are sealed, by seat; None for a vacant one."""
+    return [None if member.vacant else member.encryption_key for member in view.members]
 
 
 def certificate_digest(certificate: Certificate) -> bytes:

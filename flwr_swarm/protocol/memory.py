@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from .hashing import Arrays
 from .messages import Place
+from .terms import Terms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,22 @@ class Parent:
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """A sum that this member merged as an officer, and the model it came from."""
+    """A sum that this member merged as an officer, with the rules and the model it came from.
+
+    Parameters
+    ----------
+    parent : Parent
+    terms : Terms
+        As they were in that round.
+    threshold : int
+        Openings that open it: those of that round's policy.
+    included : tuple of int
+    layout, merged : bytes
+    """
 
     parent: Parent
+    terms: Terms
+    threshold: int
     included: tuple[int, ...]
     layout: bytes
     merged: bytes = field(repr=False)

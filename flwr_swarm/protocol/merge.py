@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import replace
 
@@ -63,7 +64,14 @@ def merge(site: SwarmMember, request: MergeRequest, view: LedgerView) -> tuple[M
         )
     memory = replace(memory, signed={slot: digest})
     if memory.parent is not None and memory.parent.hash == current.parent:
-        held = Held(parent=memory.parent, included=included, layout=layout, merged=merged)
+        held = Held(
+            parent=memory.parent,
+            terms=terms,
+            threshold=view.policy.threshold,
+            included=included,
+            layout=layout,
+            merged=merged,
+        )
         memory = replace(memory, pending=held)
     reply = MergeReply(
         member=me.index,
@@ -79,17 +87,20 @@ def _matching(
 ) -> tuple[dict[int, bytes], bytes]:
     """Payloads that match their seals, of the layout and form that most of them share.
 
-    Deterministic, so that all honest officers who got the same payloads agree. Ties go to the
+    A ciphertext that comes from two members is in no sum: one of them copied it, and has no
+    shares of its key. Deterministic, so that all honest officers who got the same payloads agree. Ties go to the
     group of the lowest member. One member's odd metrics thus exclude it, and nobody else.
     """
+    copies = Counter(payload for _, payload in request.updates.values())
     groups: dict[tuple[bytes, Hashable], dict[int, bytes]] = {}
     for seal in current.seals:
         layout, payload = request.updates.get(seal.member, (b"", b""))
         try:
-            matches = payload_hash(terms.encryption, layout, payload) == seal.payload_hash
+            digest = payload_hash(terms.encryption, layout, payload, seal.member)
+            matches = digest == seal.payload_hash
         except WireError:
             matches = False
-        if matches:
+        if matches and (copies[payload] == 1 or terms.encryption == "none"):
             form = payload_form(terms.encryption, payload)
             groups.setdefault((layout, form), {})[seal.member] = payload
     if not groups:

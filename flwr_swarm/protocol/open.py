@@ -8,7 +8,7 @@ from .. import encryption
 from .._exceptions import AlreadyOpened, NotCertified, ProtocolError, SealMismatch
 from ..encryption import ThresholdScheme
 from .ledger import CertifyCall, LedgerCall
-from .member import SwarmMember, certificate_digest, in_round, round_context
+from .member import SwarmMember, certificate_digest, holder_keys, in_round, round_context
 from .memory import Memory
 from .messages import OpenReply, OpenRequest
 from .types import LedgerView, Phase
@@ -56,9 +56,11 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
         envelope = request.envelopes.get(sender)
         if seal is None or hashes is None or envelope is None:
             raise SealMismatch(f"the share of member {sender} is missing; nothing was released")
-        if len(hashes) != len(view.members) or (
+        # By content, not by place: a change of members may have been enacted since the seal.
+        # Who may open the envelope is fixed inside it.
+        if (
             encryption.shares_hash(hashes) != seal.shares_hash
-            or encryption.envelope_hash(envelope) != hashes[me.index]
+            or encryption.envelope_hash(envelope) not in hashes
         ):
             raise SealMismatch(f"the share of member {sender} is not the one that it sealed")
     opening = ThresholdScheme().opening(
@@ -66,7 +68,7 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
         context=round_context(view, current.number, current.parent),
         receiver=me.index,
         private_key=site.identity.share_key(),
-        holders=[member.encryption_key for member in view.members],
+        holders=holder_keys(view),
     )
     memory = replace(memory, opened={current.number: digest})
     return memory, OpenReply(member=me.index, opening=opening)

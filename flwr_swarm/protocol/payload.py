@@ -56,11 +56,15 @@ def decode_layout(data: bytes) -> Layout:
     return entries
 
 
-def payload_hash(kind: Encryption, layout: bytes, payload: bytes) -> bytes:
-    """32 bytes that fix payload and layout. A malformed payload raises `WireError`."""
+def payload_hash(kind: Encryption, layout: bytes, payload: bytes, sender: int) -> bytes:
+    """32 bytes that fix payload, layout and sender. A malformed payload raises `WireError`.
+
+    With the sender in it, a hash that another member copies from a pending transaction is one
+    to which that member has no payload.
+    """
     decode_layout(layout)
     body = encryption.payload_hash(payload) if kind == "threshold" else plain_hash(payload)
-    return tagged_hash("payload", kind.encode(), layout, body)
+    return tagged_hash("payload", kind.encode(), sender.to_bytes(1, "big"), layout, body)
 
 
 def payload_form(kind: Encryption, payload: bytes) -> Hashable:

@@ -69,19 +69,19 @@ def accepted_seals(
     Others are as if they never came: a sum with a member whose shares do not open is lost. Under
     encryption that means one share for each holder, in the holders' order.
     """
-    holders = len(view.members) if terms.encryption == "threshold" else 0
+    holders = [m.index for m in view.seated] if terms.encryption == "threshold" else []
     accepted: dict[int, SealReply] = {}
     for reply in replies:
         seal = view.current.seal_of(reply.member)
         if seal is None or reply.round != view.current.number:
             continue
         try:
-            digest = payload_hash(terms.encryption, reply.layout, reply.payload)
+            digest = payload_hash(terms.encryption, reply.layout, reply.payload, reply.member)
             shares = encryption.shares_hash([encryption.envelope_hash(e) for e in reply.envelopes])
             routes = [wire.read_envelope(e, DEFAULT) for e in reply.envelopes]
         except WireError:
             continue
-        if [(e.sender, e.receiver) for e in routes] != [(reply.member, h) for h in range(holders)]:
+        if [(e.sender, e.receiver) for e in routes] != [(reply.member, h) for h in holders]:
             continue
         if digest == seal.payload_hash and shares == seal.shares_hash:
             accepted[reply.member] = reply
@@ -115,6 +115,12 @@ def officers(current: Round) -> tuple[int, ...]:
     """Leader of the current view and committee, ascending."""
     leader = () if current.leader is None else (current.leader,)
     return tuple(sorted({*leader, *current.committee}))
+
+
+def signatures_needed(view: LedgerView) -> int:
+    """Signatures of the current committee that a certificate needs."""
+    size = len(view.current.committee)
+    return max(quorum(size), min(view.policy.quorum, size))
 
 
 def plan_merge(place: Place, view: LedgerView, seals: Mapping[int, SealReply]) -> MergeRequest:
@@ -155,7 +161,7 @@ def tally(
     if proposal is None:
         return None
     votes = signed[certificate_digest(proposal.certificate)]
-    if len(votes.keys() & set(current.committee)) < quorum(len(current.committee)):
+    if len(votes.keys() & set(current.committee)) < signatures_needed(view):
         return None
     try:
         honest = aggregate_hash(terms.encryption, proposal.merged)
@@ -179,9 +185,9 @@ def plan_open(
         for sender in merged.certificate.included
     }
     requests = {}
-    for holder in range(len(view.members)):
+    for rank, holder in enumerate(member.index for member in view.seated):
         envelopes = {
-            sender: seals[sender].envelopes[holder]
+            sender: seals[sender].envelopes[rank]
             for sender in merged.certificate.included
             if seals[sender].envelopes  # none without encryption
         }
@@ -209,7 +215,7 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
     threshold = view.policy.threshold
     if len(openings) < threshold:
         raise OpeningRejected(
-            f"{len(openings)} of {len(view.members)} holders returned their opening, "
+            f"{len(openings)} of {len(view.seated)} holders returned their opening, "
             f"{threshold} are needed; the round's sum stays sealed for ever"
         )
     context = round_context(view, view.current.number, view.current.parent)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import encryption
-from .._exceptions import ModelRefused, StaleRound
+from .._exceptions import MemberSuspended, ModelRefused, StaleRound
 from ..encryption import ThresholdScheme
 from .hashing import Arrays, model_hash
 from .ledger import SealCall
 from .lineage import held_sum, recomputed
-from .member import Random, SwarmMember, last_certified, round_context
+from .member import Random, SwarmMember, holder_keys, last_certified, round_context
 from .memory import Memory, Parent
 from .messages import SealReply, SealRequest
 from .payload import Layout, encode_layout, payload_hash
@@ -46,12 +46,20 @@ def begin_seal(
 
     Raises
     ------
+    MemberSuspended
+        If this member may not seal until it is voted back.
     StaleRound
         If the ledger is not sealing, or about to seal, `request.round`.
     ModelRefused
         If the model is not the one that the swarm certified.
     """
     memory, terms, me = site.accept(request.place, view)
+    if me.suspended:
+        raise MemberSuspended(
+            f"member {me.index} is suspended ({me.misses} deadlines missed, {me.faults} faults "
+            "proven), so it trains on nothing; ask the consortium to vote it back "
+            "(`flwr-swarm member vote --reinstate`)"
+        )
     current = view.current
     if current.phase in (Phase.IDLE, Phase.CERTIFIED, Phase.VOID):
         opens = current.number + 1
@@ -113,7 +121,7 @@ def finish_seal(
             content,
             context=round_context(view, request.round, task.parent.hash),
             sender=me.index,
-            holders=[member.encryption_key for member in view.members],
+            holders=holder_keys(view),
             threshold=view.policy.threshold,
             random=random,
         )
@@ -125,7 +133,7 @@ def finish_seal(
     call = SealCall(
         round=request.round,
         parent=task.parent.hash,
-        payload_hash=payload_hash(terms.encryption, encoded, payload),
+        payload_hash=payload_hash(terms.encryption, encoded, payload, me.index),
         shares_hash=encryption.shares_hash([encryption.envelope_hash(e) for e in envelopes]),
         reveal=site.identity.secret(place.chain_id, place.contract, index),
         commitment=site.identity.commitment(place.chain_id, place.contract, index + 1),

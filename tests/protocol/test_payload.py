@@ -159,11 +159,13 @@ def test_other_layouts_are_refused(data: bytes) -> None:
         decode_layout(data)
 
 
-def test_the_payload_hash_fixes_layout_and_kind() -> None:
+def test_the_payload_hash_fixes_layout_kind_and_sender() -> None:
     one, other = encode_layout((("a", 0),)), encode_layout((("b", 0),))
-    assert payload_hash("none", one, PAYLOAD) != payload_hash("none", other, PAYLOAD)
+    assert payload_hash("none", one, PAYLOAD, 0) != payload_hash("none", other, PAYLOAD, 0)
     with pytest.raises(WireError):
-        payload_hash("threshold", one, PAYLOAD)
+        payload_hash("threshold", one, PAYLOAD, 0)
+    of_each = {payload_hash("none", one, PAYLOAD, sender) for sender in range(64)}
+    assert len(of_each) == 64, "a copied hash is good for nobody else"
 
 
 # --- hashes of models ----------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from flwr_swarm.protocol.messages import (
     SealReply,
     SealRequest,
 )
+from flwr_swarm.protocol.terms import Terms
 from flwr_swarm.protocol.types import Certificate
 
 counts = st.integers(0, 2**40)
@@ -205,7 +206,15 @@ def memories(draw: Any) -> Memory:
     """Parents of the three places are often one and the same."""
     pool = draw(st.lists(parents, min_size=1, max_size=3, unique_by=lambda p: (p.round, p.hash)))
     parent = st.sampled_from(pool)
-    held = st.builds(Held, parent=parent, included=members, layout=blobs, merged=blobs)
+    held = st.builds(
+        Held,
+        parent=parent,
+        terms=st.builds(Terms, encryption=st.just("threshold"), members=st.integers(1, 64)),
+        threshold=st.integers(1, 64),
+        included=members,
+        layout=blobs,
+        merged=blobs,
+    )
     return Memory(
         place=draw(st.none() | places),
         parent=draw(st.none() | parent),
@@ -228,7 +237,15 @@ def plain(parent: Parent | None) -> Any:
 
 def shown(memory: Memory) -> Any:
     helds = [
-        held and (plain(held.parent), held.included, held.layout, held.merged)
+        held
+        and (
+            plain(held.parent),
+            held.terms,
+            held.threshold,
+            held.included,
+            held.layout,
+            held.merged,
+        )
         for held in (memory.pending, memory.held)
     ]
     return memory.place, plain(memory.parent), helds, memory.signed, memory.opened
