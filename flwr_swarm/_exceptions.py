@@ -191,3 +191,22 @@ class AccountantLost(PrivacyError):
 
 class EvidenceError(SwarmError):
     """A run's evidence is incomplete, altered, or contradicts the chain."""
+
+
+# --- keys at rest ----------------------------------------------------------------------------
+
+
+class KeystoreError(ConfigurationError):
+    """A folder of keys is missing, incomplete or damaged; no key was read."""
+
+
+class KeystoreExists(KeystoreError):
+    """Keys are never overwritten."""
+
+
+class KeystoreExposed(KeystoreError):
+    """Others than the owner can read or change what holds keys; no key was read."""
+
+
+class WrongPassword(KeystoreError):
+    """The password does not open the keystore."""
