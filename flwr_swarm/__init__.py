@@ -12,14 +12,24 @@ from typing import TYPE_CHECKING, Any
 from ._exceptions import SwarmError
 
 if TYPE_CHECKING:
+    from .flower.joining import Consortium
     from .mod import SwarmMod, swarm_mod
     from .privacy import make_private
     from .strategy import SwarmStrategy
 
 __version__ = "0.1.0"
-__all__ = ["SwarmError", "SwarmMod", "SwarmStrategy", "__version__", "make_private", "swarm_mod"]
+__all__ = [
+    "Consortium",
+    "SwarmError",
+    "SwarmMod",
+    "SwarmStrategy",
+    "__version__",
+    "make_private",
+    "swarm_mod",
+]
 
 _HOMES = {
+    "Consortium": "flower.joining",
     "SwarmMod": "mod",
     "SwarmStrategy": "strategy",
     "make_private": "privacy",

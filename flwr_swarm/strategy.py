@@ -16,6 +16,7 @@ from ._exceptions import ProtocolError, RoundVoid, SwarmError
 from .flower import records, write
 from .flower.driver import RoundDriver
 from .flower.founding import Founding, Swarm
+from .flower.joining import Consortium
 from .flower.outcome import (
     check_same,
     comparable,
@@ -85,6 +86,11 @@ class SwarmStrategy(Strategy):
         is void, and training goes on from the last model.
     enrol_seconds : float
         Limit of waiting for sites.
+    consortium : Consortium, optional
+        A swarm that its members founded before, on their own chain. Its policy then holds:
+        `threshold`, `min_included`, `epsilon_cap`, `fixed_leader`, `seal_seconds` and
+        `merge_seconds` are the contract's. By default the run founds a swarm of whoever is
+        connected, on a development chain of its own.
     evidence : path, optional
         Where to keep the run's evidence for ``flwr-swarm verify``. Default: ``$FLWR_SWARM_DIR``,
         else ``swarm-runs/<run id>``.
@@ -96,8 +102,8 @@ class SwarmStrategy(Strategy):
 
     Notes
     -----
-    Guarantee and assumptions are in SECURITY.md. The chain is the embedded development chain, on
-    this machine's loopback interface.
+    Guarantee and assumptions are in SECURITY.md. Without `consortium` the chain is the embedded
+    development chain, on this machine's loopback interface.
     """
 
     def __init__(
@@ -115,6 +121,7 @@ class SwarmStrategy(Strategy):
         seal_seconds: int = 600,
         merge_seconds: int = 60,
         enrol_seconds: float = 60.0,
+        consortium: Consortium | None = None,
         evidence: str | Path | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -132,11 +139,12 @@ class SwarmStrategy(Strategy):
             seal_seconds=seal_seconds,
             merge_seconds=merge_seconds,
         )
-        self._founding.check(_option(strategy, "weighted_by_key", "num-examples"), self._spec)
+        self._founding.check(self._weight_key(), self._spec)
         smallest = 3 if self._encrypted else 1
         available = int(_option(strategy, "min_available_nodes", smallest))
         self._needed = max(members or available, smallest)
         self._enrol_seconds = enrol_seconds
+        self._consortium = consortium
         self._evidence_path = evidence
         self._clock = clock or Clock()
         self._swarm: Swarm | None = None
@@ -168,7 +176,7 @@ class SwarmStrategy(Strategy):
                 grid,
                 initial_arrays,
                 num_rounds,
-                min(timeout, float(self._founding.seal_seconds)),
+                min(timeout, float(self._seal_seconds())),
                 train_config,
                 evaluate_config,
                 evaluate_fn,
@@ -310,15 +318,7 @@ class SwarmStrategy(Strategy):
 
     def _founded(self, grid: Grid) -> tuple[Swarm, RoundDriver]:
         if self._swarm is None or self._driver is None:
-            swarm = self._founding.found(
-                grid,
-                spec=self._spec,
-                weight_key=_option(self._inner, "weighted_by_key", "num-examples"),
-                needed=self._needed,
-                sampled=self._sampled,
-                seconds=self._enrol_seconds,
-                clock=self._clock,
-            )
+            swarm = self._found(grid) if self._consortium is None else self._join(grid)
             self._swarm = swarm
             self._driver = RoundDriver(
                 place=swarm.place,
@@ -332,6 +332,35 @@ class SwarmStrategy(Strategy):
                 else Path(self._evidence_path)
             )
         return self._swarm, self._driver
+
+    def _found(self, grid: Grid) -> Swarm:
+        return self._founding.found(
+            grid,
+            spec=self._spec,
+            weight_key=self._weight_key(),
+            needed=self._needed,
+            sampled=self._sampled,
+            seconds=self._enrol_seconds,
+            clock=self._clock,
+        )
+
+    def _join(self, grid: Grid) -> Swarm:
+        assert self._consortium is not None  # noqa: S101 - its one caller looked
+        return self._consortium.join(
+            grid,
+            terms=lambda n: self._founding.terms(n, self._weight_key(), self._spec),
+            needed=self._needed,
+            seconds=self._enrol_seconds,
+            clock=self._clock,
+        )
+
+    def _weight_key(self) -> str:
+        return str(_option(self._inner, "weighted_by_key", "num-examples"))
+
+    def _seal_seconds(self) -> int:
+        if self._consortium is None:
+            return self._founding.seal_seconds
+        return self._consortium.ledger().view().policy.seal_seconds
 
     def _sampled(self, members: int) -> int:
         fraction = float(_option(self._inner, "fraction_train", 1.0))
@@ -350,7 +379,7 @@ class SwarmStrategy(Strategy):
                 grid,
                 swarm.nodes.values(),
                 needed=needed,
-                seconds=self._founding.seal_seconds,
+                seconds=swarm.policy.seal_seconds,
                 clock=self._clock,
             ),
         )

@@ -125,9 +125,10 @@ class Bench:
         strategy: Strategy | None = None,
         model: ArrayRecord | None = None,
         grid: Mapping[str, Any] | None = None,
+        time: StillClock | None = None,
         **options: Any,
     ) -> None:
-        self.time = StillClock()
+        self.time = time or StillClock()
         self.directory = directory
         self.to_member: dict[str, Bend] = {}
         self.to_relay: dict[str, Bend] = {}

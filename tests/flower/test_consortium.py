@@ -1,0 +1,243 @@
+"""A run of a swarm that its members founded before: seats, keys, and members that change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account
+from flwr.serverapp.strategy import FedAvg
+from swarm_bench import Bench, StillClock, inner, same
+
+from flwr_swarm import Consortium, SwarmStrategy
+from flwr_swarm._exceptions import ConfigurationError, NotAMember, WrongChain
+from flwr_swarm.chain.client import ChainLedger
+from flwr_swarm.chain.deploy import contract_address, deploy
+from flwr_swarm.chain.embedded import EmbeddedChain
+from flwr_swarm.chain.server import ChainServer
+from flwr_swarm.chain.signing import sign_consent
+from flwr_swarm.flower.keys import MemberKeys
+from flwr_swarm.flower.state import save_keys
+from flwr_swarm.protocol.ledger import ProposeCall, VoteCall
+from flwr_swarm.protocol.quorum import smallest_threshold
+from flwr_swarm.protocol.terms import Terms
+from flwr_swarm.protocol.types import Card, Change, Kind, Phase, Policy
+from flwr_swarm.report.verify import verify
+
+CAPACITY = 8
+
+
+def terms(**changes: Any) -> Terms:
+    usual: dict[str, Any] = {"encryption": "threshold", "members": CAPACITY, "max_weight": 100.0}
+    return Terms(**(usual | changes))
+
+
+def policy_for(n: int, **changes: Any) -> Policy:
+    usual: dict[str, Any] = {
+        "threshold": smallest_threshold(n),
+        "min_included": 3,
+        "witnesses": 2,
+        "close_at": 64,
+        "seal_seconds": 60,
+        "merge_seconds": 60,
+        "terms": terms().hash(),
+    }
+    return Policy(**(usual | changes))
+
+
+class Founded:
+    """A consortium of `n` members on a served chain, and the bench on which it trains."""
+
+    def __init__(self, directory: Path, n: int, **options: Any) -> None:
+        self.time = StillClock()
+        self.chain = EmbeddedChain(chain_id=4242, clock=self.time.clock().now)
+        self.server = ChainServer(self.chain).start()
+        self.keys = [MemberKeys.generate() for _ in range(n + 1)]
+        deployer = Account.create()
+        self.contract = contract_address(deployer.address)
+        deploy(
+            self.chain,
+            cards=[self.card(i) for i in range(n)],
+            policy=policy_for(n),
+            key=deployer,
+        )
+        self.consortium = Consortium(
+            chain=self.server.url, contract=self.contract, chain_id=4242, capacity=CAPACITY
+        )
+        options = {"strategy": inner(3), "consortium": self.consortium, "members": n} | options
+        self.bench = Bench(directory, nodes=n, time=self.time, **options)
+        for i in range(n):
+            save_keys(self.bench.context(i), self.keys[i])
+
+    def card(self, i: int) -> Card:
+        keys = self.keys[i]
+        return Card(
+            account=keys.account,
+            encryption_key=keys.encryption_key,
+            commitment=keys.commitment(4242, self.contract, 0),
+        )
+
+    def ledger(self, i: int) -> ChainLedger:
+        return ChainLedger(
+            url=self.chain, contract=self.contract, key=self.keys[i].account_key, chain_id=4242
+        )
+
+    def decide(self, change: Change, *voters: int, consent: bytes = b"") -> None:
+        first, *others = voters
+        ledger = self.ledger(first)
+        ledger.submit(ProposeCall(change=change, consent=consent))
+        number = ledger.proposals()
+        for voter in others:
+            self.ledger(voter).submit(VoteCall(proposal=number, support=True))
+
+    def admit(self, i: int, *voters: int, policy: Policy) -> None:
+        expires = int(self.time.clock().now()) + 10**6
+        card = self.card(i)
+        consent = sign_consent(
+            self.keys[i].account_key, 4242, self.contract, seat=None, card=card, expires=expires
+        )
+        change = Change(kind=Kind.ADMIT, policy=policy, card=card, expires=expires)
+        self.decide(change, *voters, consent=consent)
+
+    def close(self) -> None:
+        self.bench.swarm.close()
+        self.server.stop()
+
+
+@pytest.fixture
+def founded(tmp_path: Path) -> Iterator[Callable[..., Founded]]:
+    made: list[Founded] = []
+
+    def build(n: int, **options: Any) -> Founded:
+        made.append(Founded(tmp_path / "evidence", n, **options))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.close()
+
+
+def test_members_of_a_founded_consortium_train(
+    founded: Callable[..., Founded], tmp_path: Path
+) -> None:
+    swarm = founded(4)
+    for _ in range(3):
+        assert swarm.bench.round() is not None
+    view = swarm.bench.view()
+    assert view.contract == swarm.contract
+    assert view.current.number == 3
+    swarm.bench.swarm._complete_evidence(swarm.bench.model)
+    assert verify(tmp_path / "evidence").models == 3
+
+
+def test_training_goes_on_without_a_removed_member_and_with_a_vacant_seat(
+    founded: Callable[..., Founded], tmp_path: Path
+) -> None:
+    swarm = founded(5)
+    assert swarm.bench.round() is not None
+    swarm.decide(Change(kind=Kind.REMOVE, seat=1, policy=policy_for(4)), 0, 2, 3, 4)
+    for _ in range(3):
+        assert swarm.bench.round() is not None
+        seals = {seal.member for seal in swarm.bench.view().current.seals}
+        assert seals == {0, 2, 3, 4}
+    assert "not a member" in swarm.bench.errors["seal", 1]
+    swarm.bench.swarm._complete_evidence(swarm.bench.model)
+    assert verify(tmp_path / "evidence").models == 4
+
+
+def test_a_change_that_is_passed_in_mid_round_does_not_cost_the_rounds_sum(
+    founded: Callable[..., Founded], tmp_path: Path
+) -> None:
+    """The admission rules from the certificate on, before any share of the round is opened."""
+    swarm = founded(4)
+    assert swarm.bench.round() is not None
+
+    def admit_meanwhile(member: int, message: Any) -> Any:
+        if member == 0:
+            swarm.admit(4, 0, 1, 2, policy=policy_for(5))
+            assert len(swarm.bench.view().seated) == 4
+        return message
+
+    swarm.bench.to_member["merge"] = admit_meanwhile
+    assert swarm.bench.round() is not None
+    del swarm.bench.to_member["merge"]
+    view = swarm.bench.view()
+    assert (len(view.seated), view.epoch, view.policy.threshold) == (5, 2, 4)
+    # The fifth is not connected, so four seal; the committee of the round before still proves
+    # the model, with as many openings as were needed then.
+    assert swarm.bench.round() is not None
+    swarm.bench.swarm._complete_evidence(swarm.bench.model)
+    assert verify(tmp_path / "evidence").models == 3
+
+
+def test_a_removal_in_mid_round_voids_the_round_and_nothing_else(
+    founded: Callable[..., Founded],
+) -> None:
+    swarm = founded(5)
+    assert swarm.bench.round() is not None
+    model = swarm.bench.model
+
+    def remove_meanwhile(member: int, message: Any) -> Any:
+        if swarm.bench.view().epoch == 1:
+            swarm.decide(Change(kind=Kind.REMOVE, seat=1, policy=policy_for(4)), 0, 2, 3, 4)
+        return message
+
+    swarm.bench.to_member["merge"] = remove_meanwhile
+    assert swarm.bench.round() is None
+    assert swarm.bench.view().current.phase is Phase.VOID
+    assert same(swarm.bench.model, model)
+    del swarm.bench.to_member["merge"]
+    assert swarm.bench.round() is not None
+
+
+def test_a_suspended_member_trains_on_nothing_and_nobody_waits_for_it(
+    founded: Callable[..., Founded],
+) -> None:
+    swarm = founded(4)
+    assert swarm.bench.round() is not None
+    swarm.decide(Change(kind=Kind.SUSPEND, seat=2, policy=policy_for(4)), 0, 1, 3)
+    before = swarm.time.clock().now()
+    assert swarm.bench.round() is not None
+    assert swarm.time.clock().now() < before + 60, "sealing closed before its deadline"
+    assert swarm.bench.errors["seal", 2].startswith("MemberSuspended")
+    swarm.decide(Change(kind=Kind.REINSTATE, seat=2, policy=policy_for(4)), 0, 1, 3)
+    assert swarm.bench.round() is not None
+    assert {s.member for s in swarm.bench.view().current.seals} == {0, 1, 2, 3}
+
+
+def test_other_terms_are_refused_before_anything_is_trained(
+    founded: Callable[..., Founded],
+) -> None:
+    swarm = founded(4, clip=3.0)
+    with pytest.raises(WrongChain, match="pins terms with hash"):
+        swarm.bench.round()
+
+
+def test_a_stranger_among_the_nodes_is_refused(founded: Callable[..., Founded]) -> None:
+    swarm = founded(4)
+    save_keys(swarm.bench.context(3), MemberKeys.generate())
+    with pytest.raises(NotAMember, match="has no seat"):
+        swarm.bench.round()
+
+
+def test_two_nodes_cannot_be_one_member(founded: Callable[..., Founded]) -> None:
+    swarm = founded(4)
+    save_keys(swarm.bench.context(3), swarm.keys[0])
+    with pytest.raises(ConfigurationError, match="both enrolled as member 0"):
+        swarm.bench.round()
+
+
+def test_a_contract_is_one_study(founded: Callable[..., Founded]) -> None:
+    swarm = founded(4)
+    assert swarm.bench.round() is not None
+    swarm.bench.swarm = SwarmStrategy(
+        FedAvg(min_available_nodes=4, min_train_nodes=4),
+        max_weight=100.0,
+        consortium=replace(swarm.consortium),
+        clock=swarm.time.clock(),
+    )
+    with pytest.raises(ConfigurationError, match="holds 1 rounds already"):
+        swarm.bench.round()
