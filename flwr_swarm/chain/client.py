@@ -11,7 +11,16 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from flwr_swarm._exceptions import ConfigurationError, LedgerError, NotAMember, WrongChain
+from flwr_swarm._exceptions import (
+    ChainUnreachable,
+    ConfigurationError,
+    LedgerError,
+    NoContract,
+    NodeBehind,
+    NotAMember,
+    WrongChain,
+    WrongContract,
+)
 from flwr_swarm.protocol.ledger import LedgerCall
 from flwr_swarm.protocol.types import LedgerView, Proposal
 
@@ -20,8 +29,9 @@ from .address import charter_address
 from .codec import Fields, decode_result, encode_call
 from .errors import refusal
 from .jsonrpc import RpcError
-from .provider import Node, node_of
-from .sender import Sender, ask
+from .outbox import Outbox
+from .provider import Node, ask, node_of
+from .sender import Sender
 from .translate import call_data, proposal_from, view_from
 
 TIMEOUT: Final = 30.0
@@ -83,11 +93,15 @@ class ReadOnlyLedger:
         Raises
         ------
         WrongChain
-            The chain's id differs, or the address holds no contract or another one.
+            The chain's id differs.
+        NoContract, WrongContract
+            The address holds no contract, or another one.
+        NodeBehind
+            The address holds no contract yet: the node is still catching up.
         ChainUnreachable
             No answer within the time limit.
         """
-        self._chain_id()
+        self._chain_id(self._end())
         return self
 
     def view(self) -> LedgerView:
@@ -96,23 +110,21 @@ class ReadOnlyLedger:
         `now` is the time that a block mined at this moment would carry, or the newest block's
         on nodes that answer so.
         """
-        chain_id = self._chain_id()
-        return view_from(self._call("look"), chain_id=chain_id, contract=self._contract)
+        end = self._end()
+        chain_id = self._chain_id(end)
+        return view_from(self._call("look", end=end), chain_id=chain_id, contract=self._contract)
 
     def proposals(self) -> int:
         """Read how many proposals were ever made; their ids are 1, 2, ..."""
-        self._chain_id()
-        return int(decode_result("proposals", self._call("proposals"))[""])
+        return int(decode_result("proposals", self._read("proposals"))[""])
 
     def proposal(self, number: int) -> Proposal | None:
         """Read one proposal, or None if there is none of that number."""
-        self._chain_id()
-        return proposal_from(number, self._call("proposalAt", {"id": number}))
+        return proposal_from(number, self._read("proposalAt", {"id": number}))
 
     def endpoints(self) -> tuple[str, ...]:
         """Read where each seat's site is reached; empty for a vacant seat."""
-        self._chain_id()
-        return tuple(decode_result("endpoints", self._call("endpoints"))["found"])
+        return tuple(decode_result("endpoints", self._read("endpoints"))["found"])
 
     def submit(self, call: LedgerCall) -> None:
         """Refuse: there is no key to sign with."""
@@ -121,46 +133,72 @@ class ReadOnlyLedger:
             "open a ChainLedger with a member's key"
         )
 
-    def _chain_id(self) -> int:
-        with self._guard:
+    def _end(self) -> float:
+        return time.monotonic() + self._timeout
+
+    def _chain_id(self, end: float) -> int:
+        if not self._guard.acquire(timeout=max(end - time.monotonic(), 0)):
+            raise ChainUnreachable(
+                f"the chain was not known within {self._timeout:g} s; check that the node runs"
+            )
+        try:
             if self._checked is None:
-                found = int(self._ask("eth_chainId", []), 16)
+                found = int(self._ask("eth_chainId", [], end), 16)
                 if self._pinned is not None and found != self._pinned:
                     raise WrongChain(
                         f"chain id is {found}, pinned is {self._pinned}; "
                         "give the URL of a node of the swarm's own chain"
                     )
-                self._check_code()
+                self._check_code(end)
                 self._checked = found
             return self._checked
+        finally:
+            self._guard.release()
 
-    def _check_code(self) -> None:
+    def _check_code(self, end: float) -> None:
         shipped = artifact.load()
         charter = charter_address(self._contract)
         for address, expected in (
             (self._contract, shipped.code_hash),
             (charter, shipped.charter_hash),
         ):
-            code = bytes.fromhex(self._ask("eth_getCode", [address, "latest"])[2:])
+            code = bytes.fromhex(self._ask("eth_getCode", [address, "latest"], end)[2:])
             if not code:
-                raise WrongChain(
-                    f"no contract at {address}; check the address, and that the node is synced"
-                )
+                raise self._no_contract(address, end)
             if keccak(code) != expected:
-                raise WrongChain(
+                raise WrongContract(
                     f"the contract at {address} has code hash 0x{keccak(code).hex()}, this "
                     f"version ships 0x{expected.hex()}; install the version of flwr_swarm that "
                     "founded the swarm"
                 )
 
-    def _call(self, name: str, fields: Fields | None = None) -> bytes:
+    def _no_contract(self, address: str, end: float) -> LedgerError:
+        try:
+            syncing = self._ask("eth_syncing", [], end)
+        except LedgerError:
+            syncing = False
+        if syncing:
+            return NodeBehind(
+                f"no contract at {address} yet: the node is catching up with its chain; wait for "
+                "it, or use another node"
+            )
+        return NoContract(
+            f"no contract at {address}; check the address, and that the node is of this chain"
+        )
+
+    def _read(self, name: str, fields: Fields | None = None) -> bytes:
+        end = self._end()
+        self._chain_id(end)
+        return self._call(name, fields, end=end)
+
+    def _call(self, name: str, fields: Fields | None = None, *, end: float) -> bytes:
         call = {"to": self._contract, "data": "0x" + encode_call(name, fields or {}).hex()}
-        answer: str = self._ask("eth_call", [call, "latest"])
+        answer: str = self._ask("eth_call", [call, "latest"], end)
         return bytes.fromhex(answer[2:])
 
-    def _ask(self, method: str, params: list[Any]) -> Any:
+    def _ask(self, method: str, params: list[Any], end: float) -> Any:
         try:
-            return ask(self._node, method, params, end=time.monotonic() + self._timeout)
+            return ask(self._node, method, params, end=end)
         except RpcError as error:
             raise self._refusal(error) from error
 
@@ -176,7 +214,10 @@ class ChainLedger(ReadOnlyLedger):
     key : bytes or LocalAccount
         The member's private key. It signs here and never leaves the process.
     url, contract, chain_id, timeout
-        As for `ReadOnlyLedger`.
+        As for `ReadOnlyLedger`; the time limit holds for a whole `submit`.
+    outbox : Outbox or None
+        Keeps what is sent, so that a crash neither loses nor doubles a call, and makes this the
+        only sender of the account among all processes with the same outbox.
     """
 
     def __init__(
@@ -187,9 +228,11 @@ class ChainLedger(ReadOnlyLedger):
         key: bytes | LocalAccount,
         chain_id: int | None = None,
         timeout: float = TIMEOUT,
+        outbox: Outbox | None = None,
     ) -> None:
         super().__init__(url=url, contract=contract, chain_id=chain_id, timeout=timeout)
         self._signer = account_of(key)
+        self._outbox = outbox
 
     def __repr__(self) -> str:
         return f"ChainLedger({self._contract}, account={self._signer.address})"
@@ -209,15 +252,25 @@ class ChainLedger(ReadOnlyLedger):
             member's transaction came first.
         NotAMember
             The account is no member.
+        OutOfFunds
+            The account cannot pay for gas.
+        AccountBusy
+            Another process or thread sends as this account until the time limit.
         ChainUnreachable
-            No receipt within the time limit. The call may still be mined: read the ledger
-            before repeating it.
+            No receipt within the time limit. The call may still be mined: with an outbox, submit
+            the same call again to learn its fate; without, read the ledger before.
         WrongChain
             Chain or contract is not the pinned one.
         """
-        chain_id = self._chain_id()
-        sender = Sender(self._node, self._signer, chain_id=chain_id, timeout=self._timeout)
-        sender.send(to=self._contract, data=call_data(call))
+        end = self._end()
+        sender = Sender(
+            self._node,
+            self._signer,
+            chain_id=self._chain_id(end),
+            timeout=self._timeout,
+            outbox=self._outbox,
+        )
+        sender.send(to=self._contract, data=call_data(call), end=end)
 
 
 def account_of(key: bytes | LocalAccount) -> LocalAccount:

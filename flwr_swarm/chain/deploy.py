@@ -13,8 +13,8 @@ from flwr_swarm.protocol.types import Card, Policy
 from .address import contract_address
 from .client import TIMEOUT, account_of
 from .codec import encode_creation
-from .provider import Node, node_of
-from .sender import Sender, ask
+from .provider import Node, ask, node_of
+from .sender import Sender
 from .translate import card_fields, policy_fields
 
 __all__ = ["contract_address", "deploy"]
@@ -54,6 +54,7 @@ def deploy(
             "policy_": policy_fields(policy),
         }
     )
-    chain_id = int(ask(node, "eth_chainId", [], end=time.monotonic() + timeout), 16)
+    end = time.monotonic() + timeout
+    chain_id = int(ask(node, "eth_chainId", [], end=end), 16)
     sender = Sender(node, account_of(key), chain_id=chain_id, timeout=timeout)
-    return to_checksum_address(sender.send(to=None, data=data)["contractAddress"])
+    return to_checksum_address(sender.send(to=None, data=data, end=end)["contractAddress"])

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import Any, Final
 
-from flwr_swarm._exceptions import LedgerError, NotAMember, TransactionRefused, WireError
+from flwr_swarm._exceptions import (
+    LedgerError,
+    NotAMember,
+    OutOfFunds,
+    TransactionRefused,
+    WireError,
+    WrongChain,
+)
 
 from .codec import Fields, decode_error
 
@@ -31,6 +39,42 @@ _REMEDIES: Final = {
 }
 
 
+class Answer(Enum):
+    """What a node said to a signed transaction, as far as its words can be trusted."""
+
+    TAKEN = auto()
+    """It has these bytes."""
+    NONCE_USED = auto()
+    """It has a transaction with this nonce; it may be this one."""
+    TOO_HIGH = auto()
+    """It misses an earlier transaction of the account."""
+    REFUSED = auto()
+    """It does not take these bytes."""
+    LOST = auto()
+    """It said nothing; it may have these bytes."""
+
+
+_SAID: Final = (
+    (Answer.TAKEN, ("already known", "known transaction", "already imported", "already in pool")),
+    (Answer.TOO_HIGH, ("nonce too high", "nonce_too_high", "nonce too distant", "nonce gap")),
+    (
+        Answer.NONCE_USED,
+        ("nonce too low", "nonce_too_low", "nonce below", "below sender account nonce", "oldnonce"),
+    ),
+    (Answer.NONCE_USED, ("old nonce", "nonce is too low", "nonce already used", "replacement")),
+)
+"""The words of geth, Besu, Nethermind, anvil and this package's own chain."""
+
+
+def answer_to_sending(message: str) -> Answer:
+    """Return what a node's error message to `eth_sendRawTransaction` says of the transaction."""
+    lower = message.lower()
+    for answer, words in _SAID:
+        if any(word in lower for word in words):
+            return answer
+    return Answer.REFUSED
+
+
 def refusal(error: dict[str, Any], *, account: str = "") -> LedgerError:
     """Return the exception that a JSON-RPC error stands for.
 
@@ -46,10 +90,16 @@ def refusal(error: dict[str, Any], *, account: str = "") -> LedgerError:
     if data is not None:
         return _from_contract(data)
     message = str(error.get("message", "no message"))
-    if "insufficient funds" in message.lower():
+    lower = message.lower()
+    if "insufficient funds" in lower or "upfront cost exceeds" in lower:
         details = f"account {account} cannot pay for gas; fund it, or use a chain with free gas"
-        return TransactionRefused(OUT_OF_FUNDS, details)
-    if "revert" in message.lower():
+        return OutOfFunds(OUT_OF_FUNDS, details)
+    if "chain id" in lower or "chainid" in lower:
+        return WrongChain(
+            f"the node refuses a signature for the pinned chain ({message}); give the URL of a "
+            "node of the swarm's own chain"
+        )
+    if "revert" in lower:
         return TransactionRefused(UNREADABLE, message)
     return TransactionRefused(REJECTED, f"the node answered: {message}")
 

@@ -17,11 +17,10 @@ from eth_utils.address import to_checksum_address
 
 from flwr_swarm._exceptions import EvidenceError, WireError
 
+from .calldata import decode_call
 from .client import TIMEOUT
-from .codec import decode_call
 from .jsonrpc import RpcError
-from .provider import Node, node_of
-from .sender import ask
+from .provider import Node, ask, node_of
 from .transactions import from_rpc
 
 VERSION: Final = 1

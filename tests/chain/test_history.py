@@ -261,7 +261,7 @@ def test_an_address_without_history_is_an_error() -> None:
 
 def test_a_node_that_lies_about_a_transaction_is_caught(swarm: Swarm) -> None:
     class Lying:
-        def request(self, method: str, params: list[Any]) -> Any:
+        def request(self, method: str, params: list[Any], *, timeout: float) -> Any:
             answer = swarm.chain.request(method, params)
             if method == "eth_getTransactionByHash":
                 return {**answer, "nonce": hex(int(answer["nonce"], 16) + 1)}
