@@ -1,7 +1,11 @@
 """The contract's ABI in both directions: calls, results, errors and events as plain data.
 
-Decoding is strict: bytes that do not re-encode to themselves are refused, so one call has
-one encoding.
+Decoding is strict: what a node answers must re-encode to itself. Calldata is another matter,
+since members write it: `calldata` reads that.
+
+A string of the contract is any bytes, whatever its type promises. Here it is text in which
+bytes that are not UTF-8 are surrogate escapes, so that no member can write what others cannot
+read.
 """
 
 from __future__ import annotations
@@ -35,7 +39,8 @@ def _by_hash(kind: str) -> dict[bytes, Mapping[str, Any]]:
 
 
 @cache
-def _constructor() -> Mapping[str, Any]:
+def constructor() -> Mapping[str, Any]:
+    """Return the constructor's entry of the ABI."""
     return next(entry for entry in load().abi if entry["type"] == "constructor")
 
 
@@ -48,11 +53,12 @@ def _type(component: Mapping[str, Any]) -> str:
 
 
 def _types(components: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [_type(c) for c in components]
+    """Types for the wire, where a string is encoded as its bytes are."""
+    return [_type(c).replace("string", "bytes") for c in components]
 
 
 def _hash(entry: Mapping[str, Any]) -> bytes:
-    return keccak(text=f"{entry['name']}({','.join(_types(entry['inputs']))})")
+    return keccak(text=f"{entry['name']}({','.join(map(_type, entry['inputs']))})")
 
 
 def _lower(component: Mapping[str, Any], value: Any) -> Any:
@@ -62,7 +68,9 @@ def _lower(component: Mapping[str, Any], value: Any) -> Any:
         return [_lower({**component, "type": "tuple"}, item) for item in value]
     if kind == "tuple":
         return tuple(_lower(c, value[c["name"]]) for c in component["components"])
-    return value
+    if kind == "string[]":
+        return [item.encode("utf-8", "surrogateescape") for item in value]
+    return value.encode("utf-8", "surrogateescape") if kind == "string" else value
 
 
 def _raise(component: Mapping[str, Any], value: Any) -> Any:
@@ -72,6 +80,10 @@ def _raise(component: Mapping[str, Any], value: Any) -> Any:
         return [_raise({**component, "type": "tuple"}, item) for item in value]
     if kind == "tuple":
         return _named(component["components"], value)
+    if kind == "string[]":
+        return [item.decode("utf-8", "surrogateescape") for item in value]
+    if kind == "string":
+        return value.decode("utf-8", "surrogateescape")
     return to_checksum_address(value) if kind == "address" else value
 
 
@@ -99,18 +111,23 @@ def encode_call(name: str, fields: Fields) -> bytes:
     return _hash(entry)[:SELECTOR] + _encode(entry["inputs"], fields)
 
 
-def decode_call(data: bytes) -> tuple[str, Fields]:
-    """Return function name and fields of calldata.
+def entry_of(kind: str, selector: bytes) -> Mapping[str, Any]:
+    """Return the entry of the ABI for a function's or an error's selector.
 
     Raises
     ------
     WireError
-        The bytes are no call of this contract, or not the one encoding of it.
+        There is none.
     """
-    entry = _by_hash("function").get(data[:SELECTOR])
+    entry = _by_hash(kind).get(selector)
     if entry is None:
-        raise WireError(f"selector 0x{data[:SELECTOR].hex()} is no function of the contract")
-    return entry["name"], _decode(entry["inputs"], data[SELECTOR:], f"call {entry['name']}")
+        raise WireError(f"selector 0x{selector.hex()} is no {kind} of the contract")
+    return entry
+
+
+def error_selector(name: str) -> bytes:
+    """Return the first 4 bytes of the revert data of error `name`."""
+    return _hash(_entries("error")[name])[:SELECTOR]
 
 
 def decode_result(name: str, data: bytes) -> Fields:
@@ -159,18 +176,4 @@ def _argument(function: str, name: str) -> Mapping[str, Any]:
 
 def encode_creation(fields: Fields) -> bytes:
     """Return the init code: bytecode, then the constructor's fields."""
-    return load().bytecode + _encode(_constructor()["inputs"], fields)
-
-
-def decode_creation(data: bytes) -> Fields:
-    """Return the constructor's fields from init code of the shipped contract.
-
-    Raises
-    ------
-    WireError
-        The code is not the shipped contract's, or its fields are malformed.
-    """
-    bytecode = load().bytecode
-    if not data.startswith(bytecode):
-        raise WireError("the init code is not the contract that this version ships")
-    return _decode(_constructor()["inputs"], data[len(bytecode) :], "constructor")
+    return load().bytecode + _encode(constructor()["inputs"], fields)

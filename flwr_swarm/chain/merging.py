@@ -1,17 +1,18 @@
-"""The contract's rules of offices in Python: draw, certify, advance, void."""
+"""The contract's rules of offices in Python: draw, certify, advance."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from flwr_swarm._exceptions import TransactionRefused, WireError
+from flwr_swarm._exceptions import TransactionRefused
 from flwr_swarm.protocol import election
 from flwr_swarm.protocol.ledger import AdvanceCall, CertifyCall
 from flwr_swarm.protocol.types import ZERO_HASH, Phase, Round
 
-from .signing import recover_certifier
-from .state import IDLE, NO_LEADER_LEFT, VOID_REASONS, Event, Record, State
+from .conduct import certifier, stalled, void
+from .governance import enact_pending
+from .state import IDLE, NO_LEADER_LEFT, Event, Record, State
 from .translate import bits, unbits
 
 
@@ -22,7 +23,7 @@ def draw(state: State, now: int) -> tuple[State, list[Event]]:
         number=record.round.number,
         mixed=election.mix(accounts),
         previous=state.beacon,
-        sealers=(seal.member for seal in record.round.seals),
+        sealers=_officers(state),
         led=state.led,
         max_committee=state.policy.max_committee,
         fixed_leader=state.policy.fixed_leader,
@@ -34,7 +35,9 @@ def draw(state: State, now: int) -> tuple[State, list[Event]]:
         succession=drawn.succession,
         committee=drawn.committee,
     )
-    state = replace(state, led=drawn.led, beacon=drawn.beacon)
+    state = replace(
+        state, led=drawn.led, beacon=drawn.beacon, benched=frozenset(record.round.missed)
+    )
     event = {
         "round": round_.number,
         "beacon": drawn.beacon,
@@ -64,6 +67,7 @@ def certify(state: State, call: CertifyCall) -> tuple[State, list[Event]]:
         state.with_record(replace(record, round=done, signers=signers)),
         last_certified=round_.number,
     )
+    state = state.with_member(round_.succession[round_.view], stalls=0)
     event = {
         "round": round_.number,
         "view_": round_.view,
@@ -71,7 +75,8 @@ def certify(state: State, call: CertifyCall) -> tuple[State, list[Event]]:
         "aggregateHash": certificate.aggregate_hash,
         "signers": bits(signers),
     }
-    return state, [("Certified", event)]
+    state, more = enact_pending(state)
+    return state, [("Certified", event), *more]
 
 
 def advance(state: State, call: AdvanceCall, now: int) -> tuple[State, list[Event]]:
@@ -80,14 +85,18 @@ def advance(state: State, call: AdvanceCall, now: int) -> tuple[State, list[Even
     if now <= round_.merge_deadline:
         raise TransactionRefused("DeadlineNotReached", f"{round_.merge_deadline}")
     leader = round_.succession[call.view]
-    missed = {"round": call.round, "view_": call.view, "leader": leader}
+    missed: Event = (
+        "LeaderMissed",
+        {"round": call.round, "view_": call.view, "leader": leader},
+    )
     state = state.with_record(replace(record, failed_leaders=(*record.failed_leaders, leader)))
+    state, consequences = stalled(state, leader)
     upcoming = call.view + 1
     if upcoming >= state.policy.max_views or upcoming >= len(round_.succession):
-        state, more = void(state, NO_LEADER_LEFT)
+        state, more = end(state, NO_LEADER_LEFT)
     else:
         state, more = start_view(state, upcoming, now)
-    return state, [("LeaderMissed", missed), *more]
+    return state, [missed, *consequences, *more]
 
 
 def start_view(state: State, view: int, now: int) -> tuple[State, list[Event]]:
@@ -100,12 +109,20 @@ def start_view(state: State, view: int, now: int) -> tuple[State, list[Event]]:
     return state, [("ViewStarted", event)]
 
 
-def void(state: State, reason: int) -> tuple[State, list[Event]]:
-    record = state.current
-    voided = replace(record.round, phase=Phase.VOID)
-    event = {"round": voided.number, "reason": reason}
-    record = replace(record, round=voided, void_reason=VOID_REASONS[reason])
-    return state.with_record(record), [("RoundVoided", event)]
+def end(state: State, reason: int) -> tuple[State, list[Event]]:
+    """Void the newest round; a change that was passed during it begins to rule."""
+    state, events = void(state, reason)
+    state, more = enact_pending(state)
+    return state, events + more
+
+
+def _officers(state: State) -> frozenset[int]:
+    """Who may hold office: sealers without a recent miss, unless they are too few."""
+    sealers = frozenset(seal.member for seal in state.current.round.seals)
+    bound = min(state.policy.max_committee, state.policy.min_included)
+    unsuspended = sealers - state.suspended
+    choices = (unsuspended - state.benched, unsuspended, sealers)
+    return next((officers for officers in choices if len(officers) >= bound), sealers)
 
 
 def _check_signers(state: State, round_: Round, signers: Sequence[int], call: CertifyCall) -> None:
@@ -115,20 +132,15 @@ def _check_signers(state: State, round_: Round, signers: Sequence[int], call: Ce
         raise TransactionRefused("NoOffice", f"members {sorted(strangers)}")
     if leader not in signers:
         raise TransactionRefused("LeaderNotSigned", f"leader {leader}")
-    signed, required = (
-        len(set(signers).intersection(round_.committee)),
-        election.quorum(len(round_.committee)),
-    )
+    size = len(round_.committee)
+    signed = len(set(signers).intersection(round_.committee))
+    required = max(election.quorum(size), min(state.policy.quorum, size))
     if signed < required:
         raise TransactionRefused("BelowQuorum", f"{signed} of {required}")
     if len(call.signatures) != len(signers):
         raise TransactionRefused("SignatureCount", f"{len(call.signatures)}, {len(signers)}")
     for member, (_, signature) in zip(signers, call.signatures, strict=True):
-        try:
-            account = recover_certifier(state.chain_id, state.contract, call.certificate, signature)
-        except WireError:
-            account = ""
-        if account != state.members[member].account:
+        if certifier(state, call.certificate, signature) != state.members[member].account:
             raise TransactionRefused("BadSignature", f"member {member}")
 
 

@@ -12,16 +12,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flwr_swarm._exceptions import EvidenceError, NotAMember, TransactionRefused, WireError
-from flwr_swarm.protocol.types import LedgerView, Member
+from flwr_swarm.protocol.ledger import CarryCall
+from flwr_swarm.protocol.types import LedgerView
 
-from .codec import Fields, decode_call, decode_creation, decode_event
-from .deploy import contract_address
-from .founding import check_founding
+from . import sealing
+from .address import contract_address
+from .calldata import decode_call, decode_creation
+from .codec import Fields, decode_event
+from .founding import found
 from .history import VERSION
-from .replica import apply
+from .replica import apply, seat_of
 from .state import Event, Record, State
 from .transactions import SignedTransaction, parse
-from .translate import call_data, call_from, policy_fields, policy_from
+from .translate import call_from, card_from, policy_from
 
 _KEYS: Final = frozenset({"version", "chain_id", "contract", "transactions"})
 _ENTRY_KEYS: Final = frozenset(
@@ -128,11 +131,12 @@ class _Player:
     def play(self, entry: Any) -> None:
         transaction = _checked(entry)
         self._follow(entry, transaction)
+        claimed = _events(entry["events"])
         if self._state is None:
             self._state, events = self._found(transaction)
         else:
-            self._state, events = self._call(self._state, transaction)
-        _compare(events, entry["events"])
+            self._state, events = self._call(self._state, transaction, claimed)
+        _compare(events, claimed)
         self._count += 1
 
     def _follow(self, entry: dict[str, Any], transaction: SignedTransaction) -> None:
@@ -161,31 +165,35 @@ class _Player:
         if address != self._contract:
             raise EvidenceError(f"deploys {address}, the history is of {self._contract!r}")
         fields = decode_creation(transaction.data)
-        policy = policy_from(fields["policy_"])
-        members = tuple(
-            Member(
-                index=index,
-                account=member["account"],
-                encryption_key=member["encryptionKey"],
-                commitment=member["commitment"],
-            )
-            for index, member in enumerate(fields["genesis"])
+        return found(
+            [card_from(card) for card in fields["genesis"]],
+            policy_from(fields["policy_"]),
+            chain_id=self._chain_id,
+            contract=self._contract,
         )
-        check_founding(members, policy)
-        state = State(
-            chain_id=self._chain_id, contract=self._contract, policy=policy, members=members
-        )
-        founded = {"members": len(members), "policy": policy_fields(policy)}
-        return state, [("Founded", founded)]
 
-    def _call(self, state: State, transaction: SignedTransaction) -> tuple[State, list[Event]]:
+    def _call(
+        self, state: State, transaction: SignedTransaction, claimed: Sequence[Event]
+    ) -> tuple[State, list[Event]]:
         if transaction.to != self._contract:
             raise EvidenceError(f"goes to {transaction.to}, not to the contract")
         name, fields = decode_call(transaction.data)
+        if name == "certify" and fields["signers"].bit_count() != len(fields["signatures"]):
+            raise TransactionRefused("SignatureCount", f"{len(fields['signatures'])} signatures")
         call = call_from(name, fields)
-        if call is None or call_data(call) != transaction.data:
-            raise EvidenceError(f"its call of {name} is none that the contract could accept")
+        if name == "sealSigned":
+            raise NotAMember(f"{transaction.sender} is not the contract itself")
+        if call is None:  # it reads, or enacts what has been enacted: for anyone, and to no effect
+            return state, []
+        if isinstance(call, CarryCall):
+            seat_of(state, transaction.sender)
+            return sealing.carry(state, call, self._time, spent=_skipped(claimed))
         return apply(state, transaction.sender, call, self._time)
+
+
+def _skipped(claimed: Sequence[Event]) -> list[tuple[int, bytes]]:
+    """Positions and reasons of the carried seals that the chain says were skipped."""
+    return [(f["position"], f["reason"]) for name, f in claimed if name == "SealSkipped"]
 
 
 def _checked(entry: Any) -> SignedTransaction:
@@ -210,20 +218,23 @@ def _checked(entry: Any) -> SignedTransaction:
     return transaction
 
 
-def _compare(expected: Sequence[Event], claimed: Any) -> None:
+def _compare(expected: Sequence[Event], claimed: Sequence[Event]) -> None:
     """Hold the recorded events against those that the rules make."""
-    if not isinstance(claimed, list):
-        raise EvidenceError("events must be a list")
-    decoded = [_event(entry) for entry in claimed]
-    if [name for name, _ in expected] != [name for name, _ in decoded]:
+    if [name for name, _ in expected] != [name for name, _ in claimed]:
         raise EvidenceError(
-            f"its events are {[name for name, _ in decoded]}, "
+            f"its events are {[name for name, _ in claimed]}, "
             f"by the rules they are {[name for name, _ in expected]}"
         )
-    for (name, fields), (_, found) in zip(expected, decoded, strict=True):
-        wrong = [key for key, value in fields.items() if found.get(key) != value]
+    for (name, fields), (_, told) in zip(expected, claimed, strict=True):
+        wrong = [key for key, value in fields.items() if told.get(key) != value]
         if wrong:
             raise EvidenceError(f"its event {name} differs from the recomputed one in {wrong}")
+
+
+def _events(entries: Any) -> list[Event]:
+    if not isinstance(entries, list):
+        raise EvidenceError("events must be a list")
+    return [_event(entry) for entry in entries]
 
 
 def _event(entry: Any) -> tuple[str, Fields]:

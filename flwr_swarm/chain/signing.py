@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from eth_abi.abi import encode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
@@ -236,7 +237,14 @@ def _consent_digest(
     chain_id: int, contract: str, seat: int | None, card: Card, expires: int
 ) -> bytes:
     message = card_fields(card) | {"seat": NO_SEAT if seat is None else seat, "expires": expires}
-    return _digest(_domain(chain_id, contract), {"Consent": _CONSENT}, message)
+    # By hand: an endpoint may hold bytes that are no text, which the library cannot hash.
+    message["endpoint"] = keccak(card.endpoint.encode("utf-8", "surrogateescape"))
+    kinds = [field["type"].replace("string", "bytes32") for field in _CONSENT]
+    values = [message[field["name"]] for field in _CONSENT]
+    listed = ",".join(f"{field['type']} {field['name']}" for field in _CONSENT)
+    content = keccak(keccak(text=f"Consent({listed})") + encode(kinds, values))
+    header = encode_typed_data(_domain(chain_id, contract), {"Empty": []}, {}).header
+    return keccak(b"\x19\x01" + header + content)
 
 
 def _domain(chain_id: int, contract: str) -> dict[str, Any]:

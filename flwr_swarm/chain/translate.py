@@ -40,7 +40,6 @@ from .codec import Fields, decode_result, decode_struct, encode_call, encode_str
 
 NO_SEAT: Final = 255
 _NO_CARD: Final = Card(account=ZERO_ACCOUNT, encryption_key=ZERO_HASH, commitment=ZERO_HASH)
-_HAVE_CARDS: Final = frozenset({Kind.ADMIT, Kind.ROTATE})
 
 
 def bits(members: Iterable[int]) -> int:
@@ -145,10 +144,11 @@ def change_from(fields: Fields) -> Change:
         kind = Kind(fields["kind"])
     except ValueError as error:
         raise WireError(f"a change is of no kind {fields['kind']}") from error
+    card = card_from(fields["card"])  # also where it has no effect: one encoding, one change
     return Change(
         kind=kind,
         seat=None if fields["seat"] == NO_SEAT else fields["seat"],
-        card=card_from(fields["card"]) if kind in _HAVE_CARDS else None,
+        card=None if card == _NO_CARD else card,
         expires=fields["expires"],
         policy=policy_from(fields["policy"]),
     )

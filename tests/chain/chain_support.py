@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,21 +15,30 @@ from eth_account.signers.local import LocalAccount
 
 from flwr_swarm._exceptions import NotAMember, TransactionRefused
 from flwr_swarm.chain.client import ChainLedger, ReadOnlyLedger
-from flwr_swarm.chain.deploy import contract_address, deploy
+from flwr_swarm.chain.address import contract_address
+from flwr_swarm.chain.deploy import deploy
 from flwr_swarm.chain.embedded import EmbeddedChain
-from flwr_swarm.chain.signing import sign_certificate
+from flwr_swarm.chain.founding import found
+from flwr_swarm.chain.signing import sign_certificate, sign_consent, sign_seal
+from flwr_swarm.chain.state import State
 from flwr_swarm.protocol.election import commitment, derive_secret
 from flwr_swarm.protocol.ledger import (
     AbstainCall,
+    AccuseCall,
     AdvanceCall,
+    CarryCall,
     CertifyCall,
     CloseCall,
+    LateCall,
     LedgerCall,
+    ProposeCall,
     SealCall,
+    VoteCall,
 )
-from flwr_swarm.protocol.types import Certificate, LedgerView, Member, Policy
+from flwr_swarm.protocol.types import Card, Certificate, Change, Kind, LedgerView, Policy
 
 START = 1_700_000_000
+FOREVER = 2**64 - 1
 MODEL = hashlib.sha256(b"model").digest()
 
 
@@ -36,8 +46,14 @@ def digest(*parts: object) -> bytes:
     return hashlib.sha256(repr(parts).encode()).digest()
 
 
+@cache
 def key_of(index: int) -> LocalAccount:
     return Account.from_key(digest("key", index))
+
+
+def number_of(account: str) -> int:
+    """Which of the first hundred keys has `account`."""
+    return next(i for i in range(100) if key_of(i).address == account)
 
 
 def frozen_chain(chain_id: int = 77) -> EmbeddedChain:
@@ -54,9 +70,14 @@ def undone(chain: EmbeddedChain) -> Iterator[EmbeddedChain]:
         chain.revert(mark)
 
 
+def least_threshold(n: int) -> int:
+    """The smallest t with 2 t > n + f."""
+    return (n + (n - 1) // 3) // 2 + 1
+
+
 def policy_of(n: int, **changes: Any) -> Policy:
     usual = Policy(
-        threshold=n // 2 + 1,
+        threshold=least_threshold(n),
         min_included=min(2, n),
         witnesses=0,
         close_at=n,
@@ -67,8 +88,20 @@ def policy_of(n: int, **changes: Any) -> Policy:
     return replace(usual, **changes)
 
 
+class Made(dict[int, Any]):
+    """A dictionary that makes what is not in it."""
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, i: int) -> Any:
+        return self.setdefault(i, self._make(i))
+
+
 class Swarm:
-    """`n` members with derived secrets; `ledgers[i]` signs as member i."""
+    """`n` members with derived secrets. Key i is member i's; any other key is an outsider's,
+    until it is admitted. `ledgers[i]` signs with key i."""
 
     def __init__(
         self,
@@ -80,28 +113,39 @@ class Swarm:
     ) -> None:
         self.chain = chain
         self.endpoint = chain if endpoint is None else endpoint
-        self.keys = [key_of(i) for i in range(n)]
+        self.n = n
+        self.keys = Made(key_of)
         deployer = Account.from_key(digest("founder"))
         nonce = int(chain.request("eth_getTransactionCount", [deployer.address]), 16)
         self.contract = contract_address(deployer.address, nonce)
         self.policy = policy_of(n, **policy)
-        self.genesis = tuple(
-            Member(
-                index=i,
-                account=key.address,
-                encryption_key=digest("encryption", i),
-                commitment=self.commitment(i, 0),
-            )
-            for i, key in enumerate(self.keys)
-        )
+        self.cards = tuple(self.card(i) for i in range(n))
         address = deploy(
-            self.endpoint, members=self.genesis, policy=self.policy, key=deployer, timeout=10
+            self.endpoint, cards=self.cards, policy=self.policy, key=deployer, timeout=10
         )
         assert address == self.contract
-        self.ledgers = [self.ledger(key) for key in self.keys]
+        self.ledgers = Made(lambda i: self.ledger(key_of(i)))
         self.reader = ReadOnlyLedger(
             url=self.endpoint, contract=self.contract, chain_id=chain.chain_id, timeout=10
         )
+
+    def card(self, i: int, **changes: Any) -> Card:
+        """What key `i` would say of itself; key i is member i among the founders."""
+        usual = Card(
+            account=key_of(i).address,
+            encryption_key=digest("encryption", i),
+            commitment=self.commitment(i, 0),
+            endpoint=f"https://site-{i}.example",
+            weight_class=i % 20,
+        )
+        return replace(usual, **changes)
+
+    def replica(self) -> State:
+        """The state in Python that the contract was founded with."""
+        state, _ = found(
+            self.cards, self.policy, chain_id=self.chain.chain_id, contract=self.contract
+        )
+        return state
 
     def ledger(self, key: LocalAccount) -> ChainLedger:
         return ChainLedger(
@@ -113,12 +157,11 @@ class Swarm:
         )
 
     def secret(self, i: int, k: int) -> bytes:
-        return derive_secret(bytes(self.keys[i].key), self.chain.chain_id, self.contract, k)
+        return derive_secret(bytes(key_of(i).key), self.chain.chain_id, self.contract, k)
 
     def commitment(self, i: int, k: int) -> bytes:
-        return commitment(
-            self.chain.chain_id, self.contract, self.keys[i].address, self.secret(i, k)
-        )
+        secret = self.secret(i, k)
+        return commitment(self.chain.chain_id, self.contract, key_of(i).address, secret)
 
     @property
     def view(self) -> LedgerView:
@@ -127,15 +170,16 @@ class Swarm:
     def seal_call(
         self, i: int, number: int, view: LedgerView | None = None, /, **changes: Any
     ) -> SealCall:
-        member = (view or self.view).members[i]
+        known = (view or self.view).member_at(key_of(i).address)
+        reveals, epsilon = (known.reveals, known.epsilon) if known else (0, 0)
         usual = SealCall(
             round=number,
             parent=MODEL,
             payload_hash=digest("payload", number, i),
             shares_hash=digest("shares", number, i),
-            reveal=self.secret(i, member.reveals),
-            commitment=self.commitment(i, member.reveals + 1),
-            epsilon=member.epsilon,
+            reveal=self.secret(i, reveals),
+            commitment=self.commitment(i, reveals + 1),
+            epsilon=epsilon,
             verified=False,
         )
         return replace(usual, **changes)
@@ -145,7 +189,7 @@ class Swarm:
 
     def seal_all(self, number: int, *members: int, **changes: Any) -> LedgerView:
         view = self.view
-        for i in members or range(len(self.keys)):
+        for i in members or range(self.n):
             self.ledgers[i].submit(self.seal_call(i, number, view, **changes))
         return self.view
 
@@ -173,7 +217,7 @@ class Swarm:
         return sorted({current.leader, *current.committee} - {None})
 
     def signature(self, i: int, certificate: Certificate) -> bytes:
-        return sign_certificate(self.keys[i], self.chain.chain_id, self.contract, certificate)
+        return sign_certificate(key_of(i), self.chain.chain_id, self.contract, certificate)
 
     def certify_call(self, certificate: Certificate, signers: list[int]) -> CertifyCall:
         pairs = tuple((i, self.signature(i, certificate)) for i in sorted(signers))
@@ -188,6 +232,73 @@ class Swarm:
     def whole_round(self, number: int, *members: int, **changes: Any) -> LedgerView:
         self.seal_all(number, *members, **changes)
         return self.certify()
+
+    # --- seals carried and late, governance, accusations --------------------------------------
+
+    def carry_call(self, *calls: tuple[int, SealCall]) -> CarryCall:
+        """`calls` are (key, seal); each key signs its seal."""
+        return CarryCall(
+            seals=tuple(call for _, call in calls),
+            signatures=tuple(
+                sign_seal(key_of(i), self.chain.chain_id, self.contract, call) for i, call in calls
+            ),
+        )
+
+    def late(self, i: int, number: int, epsilon: int) -> None:
+        self.ledgers[i].submit(LateCall(round=number, epsilon=epsilon))
+
+    def consent(self, i: int, card: Card, seat: int | None, expires: int = FOREVER) -> bytes:
+        return sign_consent(
+            key_of(i), self.chain.chain_id, self.contract, seat=seat, card=card, expires=expires
+        )
+
+    def change(self, kind: Kind, seat: int | None = None, /, **policy: Any) -> Change:
+        """A change whose policy follows the number of members."""
+        view = self.view
+        n = len(view.seated) + {Kind.ADMIT: 1, Kind.REMOVE: -1}.get(kind, 0)
+        usual = replace(
+            view.policy,
+            threshold=least_threshold(n) if n else 1,
+            min_included=min(view.policy.min_included, max(n, 1)),
+            witnesses=min(view.policy.witnesses, n),
+        )
+        return Change(kind=kind, seat=seat, policy=replace(usual, **policy), expires=FOREVER)
+
+    def admit_call(self, i: int, /, *, card: dict[str, Any] | None = None, **policy: Any) -> Any:
+        """Propose that key `i` joins, with its consent."""
+        on_card = self.card(i, **(card or {}))
+        change = replace(self.change(Kind.ADMIT, **policy), card=on_card)
+        return ProposeCall(change=change, consent=self.consent(i, on_card, None))
+
+    def rotate_call(self, seat: int, i: int, /, **card: Any) -> ProposeCall:
+        """Propose that `seat` goes on with key `i`."""
+        on_card = self.card(i, **card)
+        change = replace(self.change(Kind.ROTATE, seat), card=on_card)
+        return ProposeCall(change=change, consent=self.consent(i, on_card, seat))
+
+    def enact(self, call: ProposeCall | Change, *voters: int) -> LedgerView:
+        """Propose and vote; by default the first floor(2n/3) + 1 of those seated do."""
+        first, *others = voters or self.majority()
+        propose = call if isinstance(call, ProposeCall) else ProposeCall(change=call)
+        self.ledgers[first].submit(propose)
+        number = self.reader.proposals()
+        for i in others:
+            self.ledgers[i].submit(VoteCall(proposal=number, support=True))
+        return self.view
+
+    def majority(self) -> list[int]:
+        """Keys enough for a change, in the order of their seats."""
+        seated = self.view.seated
+        return [number_of(m.account) for m in seated[: 2 * len(seated) // 3 + 1]]
+
+    def accusation(self, i: int, seat: int, number: int, view: int = 0, /) -> AccuseCall:
+        """Two statements that key `i` signs about one round and view."""
+        statements = [
+            Certificate(round=number, view=view, included=(0, 1), aggregate_hash=digest(side))
+            for side in ("one", "other")
+        ]
+        first, second = ((s, self.signature(i, s)) for s in statements)
+        return AccuseCall(member=seat, first=first, second=second)
 
 
 def refused(name: str, ledger: ChainLedger, call: LedgerCall) -> None:
