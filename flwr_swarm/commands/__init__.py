@@ -1,0 +1,1 @@
+"""The commands of `flwr-swarm`, one file a group. Heavy imports wait until a command runs."""
