@@ -39,14 +39,9 @@ COMPILE = (
 )
 
 
-def sources() -> dict[str, str]:
-    """Return the text of every contract, by file name."""
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted(HERE.glob("*.sol"))}
-
-
-def source_digests() -> dict[str, str]:
-    """Return the SHA-256 of every contract's text, by file name."""
-    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sources().items()}
+def sources(folder: Path = HERE) -> dict[str, str]:
+    """Return the text of every contract of a folder, by file name."""
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.sol"))}
 
 
 def node_directory() -> Path:
@@ -116,14 +111,15 @@ def npm() -> list[str]:
     return [found]
 
 
-def compile_contracts() -> dict[str, Any]:
-    """Compile the contracts as they are and return the artifact."""
+def compile_contracts(folder: Path = HERE) -> dict[str, Any]:
+    """Compile the contracts of a folder as they are and return the artifact."""
+    texts = sources(folder)
     if not (HERE / "node_modules" / "solc").is_dir():
         raise SystemExit("the compiler is not installed; run: python contracts/build.py")
     outputs = ["abi", "evm.bytecode.object", "evm.deployedBytecode"]
     request = {
         "language": "Solidity",
-        "sources": {name: {"content": text} for name, text in sources().items()},
+        "sources": {name: {"content": text} for name, text in texts.items()},
         "settings": {**SETTINGS, "outputSelection": {"*": {"*": outputs}}},
     }
     node = node_directory() / ("node.exe" if os.name == "nt" else "node")
@@ -142,7 +138,7 @@ def compile_contracts() -> dict[str, Any]:
         "contract": "Swarm",
         "compiler": answer["version"].replace(".Emscripten.clang", ""),
         "settings": SETTINGS,
-        "sources": source_digests(),
+        "sources": {n: hashlib.sha256(t.encode()).hexdigest() for n, t in texts.items()},
         "abi": _union(swarm["abi"], charter["abi"]),
         "bytecode": "0x" + swarm["evm"]["bytecode"]["object"],
         "deployedBytecode": "0x" + swarm["evm"]["deployedBytecode"]["object"],

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Swarm} from "../Swarm.sol";
 import {SwarmTypes} from "../SwarmTypes.sol";
 import {Surface} from "./Surface.sol";
 import {Test} from "./Vm.sol";
@@ -23,7 +22,13 @@ abstract contract Consortium is Test {
         for (uint256 i; i < n; ++i) {
             cards[i] = _card(i, place);
         }
-        swarm = Surface(address(new Swarm(cards, policy)));
+        // By name and not by import, so that another Swarm compiles no test again.
+        bytes memory code = bytes.concat(vm.getCode("Swarm.sol:Swarm"), abi.encode(cards, policy));
+        address made;
+        assembly {
+            made := create(0, add(code, 0x20), mload(code))
+        }
+        swarm = Surface(made);
         same(uint160(address(swarm)), uint160(place), "address foreseen");
     }
 
@@ -243,6 +248,16 @@ abstract contract Consortium is Test {
         bytes[] memory list = _signatures(signers, round, r.view_, r.sealers, hash);
         vm.prank(_account(sender));
         swarm.certify(round, r.view_, r.sealers, hash, signers, list);
+    }
+
+    /// @dev The call is refused with this very error, and nothing changes.
+    function _refuses(address sender, bytes memory data, bytes memory error_) internal {
+        bytes32 before = _state();
+        vm.prank(sender);
+        (bool done, bytes memory answer) = address(swarm).call(data);
+        holds(!done, "was accepted");
+        same(uint256(keccak256(answer)), uint256(keccak256(error_)), "refused by another name");
+        holds(_state() == before, "changed something");
     }
 
     // --- governance -------------------------------------------------------------------------

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {SwarmTypes} from "../SwarmTypes.sol";
+import {SwarmWords} from "../SwarmWords.sol";
+import {Consortium} from "./Consortium.sol";
+import {Surface} from "./Surface.sol";
+
+/// @title The edges of a round: each deadline, count and quorum by one.
+contract RoundsTest is Consortium {
+    function setUp() public {
+        vm.warp(1_700_000_000);
+        SwarmTypes.Policy memory p = _usual(7);
+        (p.maxMisses, p.epsilonCap) = (2, 1000);
+        _found(7, p);
+    }
+
+    function _closeData(uint64 round) private pure returns (bytes memory) {
+        return abi.encodeCall(Surface.close, (round));
+    }
+
+    function _certifyData(
+        uint64 round,
+        uint8 view_,
+        uint256 included,
+        uint64 signers,
+        bytes[] memory list
+    ) private pure returns (bytes memory) {
+        bytes32 hash = keccak256(abi.encode("sum", round));
+        return abi.encodeCall(Surface.certify, (round, view_, included, hash, signers, list));
+    }
+
+    function _try(uint256 included, uint64 signers, bytes memory error_) private {
+        uint64 round = swarm.current();
+        uint8 view_ = _round().view_;
+        bytes32 hash = keccak256(abi.encode("sum", round));
+        bytes[] memory list = _signatures(signers, round, view_, included, hash);
+        _refuses(_account(0), _certifyData(round, view_, included, signers, list), error_);
+    }
+
+    function _advance() private {
+        SwarmTypes.Round memory r = _round();
+        vm.warp(r.mergeDeadline + 1);
+        uint64 round = swarm.current();
+        vm.prank(_account(0));
+        swarm.advance(round, r.view_);
+    }
+
+    function test_sealing_stays_open_through_its_last_second() public {
+        _seal(0, 1);
+        uint64 deadline = _round().sealDeadline;
+        same(deadline, block.timestamp + 600, "deadline");
+        vm.warp(deadline);
+        _refuses(
+            _account(1),
+            _closeData(1),
+            abi.encodeWithSelector(SwarmWords.DeadlineNotReached.selector, deadline)
+        );
+        _seal(1, 1);
+        vm.warp(deadline + 1);
+        _refuses(
+            _account(2),
+            abi.encodeCall(Surface.seal, (_sealCall(2, 1))),
+            abi.encodeWithSelector(SwarmWords.SealingClosed.selector, 1)
+        );
+    }
+
+    function test_a_leader_has_its_deadline_to_the_last_second() public {
+        _sealAll(0x7F, 1);
+        uint64 deadline = _round().mergeDeadline;
+        vm.warp(deadline);
+        _refuses(
+            _account(1),
+            abi.encodeCall(Surface.advance, (1, 0)),
+            abi.encodeWithSelector(SwarmWords.DeadlineNotReached.selector, deadline)
+        );
+        _certify(1);
+        same(uint8(_round().phase), uint8(SwarmTypes.Phase.CERTIFIED), "phase");
+    }
+
+    function test_the_merge_deadline_doubles_and_the_round_ends_void() public {
+        _sealAll(0x7F, 1);
+        for (uint8 v; v < 3; ++v) {
+            SwarmTypes.Round memory r = _round();
+            same(r.view_, v, "view");
+            same(r.mergeDeadline, block.timestamp + (uint256(60) << v), "deadline");
+            uint8 leader = uint8(r.succession[v]);
+            _advance();
+            SwarmTypes.Member memory m = _seats()[leader];
+            same(m.misses, 1, "misses");
+            same(m.stalls, 1, "stalls");
+            holds(_has(swarm.benched(), leader), "bench");
+        }
+        same(uint8(_round().phase), uint8(SwarmTypes.Phase.VOID), "void");
+        same(_count(swarm.led()), 3, "each failed leader had its turn");
+    }
+
+    /// @dev Benched for one draw: failed leaders hold no office in the next round, then again do.
+    function test_a_failed_leader_sits_out_one_draw() public {
+        _sealAll(0x7F, 1);
+        uint8 failed = uint8(_round().succession[0]);
+        _advance();
+        _certify(1);
+        _sealAll(0x7F, 2);
+        holds(!_has(_setOf(_round().succession), failed), "office");
+        same(swarm.benched(), 0, "bench is cleared by the draw");
+        _certify(1);
+        _sealAll(0x7F, 3);
+        same(_setOf(_round().succession), 0x7F, "office again");
+    }
+
+    function test_a_quorum_is_needed_and_enough() public {
+        _sealAll(0x7F, 1);
+        SwarmTypes.Round memory r = _round();
+        uint64 committee = _setOf(r.committee);
+        uint8 leader = uint8(r.succession[0]);
+        uint64 four = committee;
+        for (uint8 m; _count(four) > 4; ++m) if (m != leader) four &= ~(uint64(1) << m);
+        _try(r.sealers, four, abi.encodeWithSelector(SwarmWords.BelowQuorum.selector, 4, 5));
+        _try(
+            r.sealers,
+            committee & ~(uint64(1) << leader),
+            abi.encodeWithSelector(SwarmWords.LeaderNotSigned.selector, leader)
+        );
+        uint64 five = four | (committee & ~four & (~(committee & ~four) + 1));
+        bytes32 hash = keccak256(abi.encode("sum", uint64(1)));
+        bytes[] memory list = _signatures(five, 1, 0, r.sealers, hash);
+        vm.prank(_account(0));
+        swarm.certify(1, 0, r.sealers, hash, five, list);
+        same(swarm.lastCertified(), 1, "certified");
+        same(_round().included, r.sealers, "included");
+    }
+
+    function test_a_certificate_counts_in_its_own_view_only() public {
+        _sealAll(0x7F, 1);
+        SwarmTypes.Round memory r = _round();
+        bytes32 hash = keccak256(abi.encode("sum", uint64(1)));
+        bytes[] memory stale = _signatures(0x7F, 1, 0, r.sealers, hash);
+        _advance();
+        _refuses(
+            _account(0),
+            _certifyData(1, 0, r.sealers, 0x7F, stale),
+            abi.encodeWithSelector(SwarmWords.WrongView.selector, 0, 1)
+        );
+        _refuses( // signatures of view 0 under the name of view 1
+            _account(0),
+            _certifyData(1, 1, r.sealers, 0x7F, stale),
+            abi.encodeWithSelector(SwarmWords.BadSignature.selector, 0)
+        );
+    }
+
+    function test_the_included_are_sealers_and_enough() public {
+        _sealAll(0x3F, 1);
+        vm.warp(_round().sealDeadline + 1);
+        vm.prank(_account(0));
+        swarm.close(1);
+        uint64 officers = _officers(_round());
+        _try(0x7F, officers, abi.encodeWithSelector(SwarmWords.NotSealed.selector, 0x40));
+        _try(
+            uint256(1) << 200 | 0x3F,
+            officers,
+            abi.encodeWithSelector(SwarmWords.NotSealed.selector, uint256(1) << 200)
+        );
+        _try(0x3, officers, abi.encodeWithSelector(SwarmWords.TooFewIncluded.selector, 2, 3));
+        _try(
+            0x3F, officers | 0x40, abi.encodeWithSelector(SwarmWords.NoOffice.selector, uint256(0x40))
+        );
+    }
+
+    function test_one_certificate_a_round() public {
+        _sealAll(0x7F, 1);
+        _certify(0);
+        bytes32 hash = keccak256("another");
+        bytes[] memory list = _signatures(0x7F, 1, 0, 0x3F, hash);
+        bytes memory data = abi.encodeCall(Surface.certify, (1, 0, 0x3F, hash, 0x7F, list));
+        bytes memory name = abi.encodeWithSelector(SwarmWords.AlreadyCertified.selector, 1);
+        _refuses(_account(0), data, name);
+        _seal(0, 2);
+        _refuses(_account(0), data, name);
+    }
+
+    function test_misses_in_a_row_suspend_and_no_more_than_f() public {
+        for (uint64 round = 1; round <= 2; ++round) {
+            _sealAll(0x0F, round); // 4, 5 and 6 are silent
+            vm.warp(_round().sealDeadline + 1);
+            vm.prank(_account(0));
+            swarm.close(round);
+            same(_round().missed, 0x70, "missed");
+            _certify(0);
+        }
+        same(swarm.suspended(), 0x30, "two of seven"); // f = 2, by ascending seat
+        same(_seats()[6].misses, 2, "counted all the same");
+        same(_seats()[6].absences, 2, "in a row");
+        _refuses(
+            _account(4),
+            abi.encodeCall(Surface.abstain, (3)),
+            abi.encodeWithSelector(SwarmWords.MemberIsSuspended.selector, 4)
+        );
+        _seal(6, 3);
+        same(_seats()[6].absences, 0, "the row ends");
+    }
+
+    function test_who_missed_sits_out_the_next_draw() public {
+        _sealAll(0x3F, 1); // 6 is silent
+        vm.warp(_round().sealDeadline + 1);
+        vm.prank(_account(0));
+        swarm.close(1);
+        same(swarm.benched(), 0x40, "bench");
+        _certify(0);
+        _sealAll(0x7F, 2);
+        same(_setOf(_round().succession), 0x3F, "no office");
+    }
+
+    function test_late_is_heard_but_not_summed() public {
+        _sealAll(0x3F, 1);
+        _refuses(
+            _account(6),
+            abi.encodeCall(Surface.late, (1, 7)),
+            abi.encodeWithSelector(SwarmWords.SealingOpen.selector, 1)
+        );
+        vm.warp(_round().sealDeadline + 1);
+        vm.prank(_account(6));
+        swarm.late(1, 7);
+        vm.prank(_account(0));
+        swarm.close(1);
+        same(_round().missed, 0, "missed");
+        same(_round().sealers, 0x3F, "sealers");
+        same(_seats()[6].epsilon, 7, "spent");
+        _refuses(
+            _account(6),
+            abi.encodeCall(Surface.late, (1, 7)),
+            abi.encodeWithSelector(SwarmWords.AlreadyLate.selector, 1, 6)
+        );
+        _try(0x7F, _officers(_round()), abi.encodeWithSelector(SwarmWords.NotSealed.selector, 0x40));
+    }
+
+    function test_the_budget_ends_at_the_cap() public {
+        SwarmTypes.SealCall memory call_ = _sealCall(0, 1);
+        call_.epsilon = 1001;
+        _refuses(
+            _account(0),
+            abi.encodeCall(Surface.seal, (call_)),
+            abi.encodeWithSelector(SwarmWords.BudgetExceeded.selector, 1001, 1000)
+        );
+        call_.epsilon = 1000;
+        vm.prank(_account(0));
+        swarm.seal(call_);
+        same(_seats()[0].epsilon, 1000, "spent");
+    }
+
+    /// @dev A carried round waits for everybody, so no carrier chooses whose reveals count.
+    function test_a_carried_seal_keeps_sealing_open() public {
+        SwarmTypes.Policy memory p = _usual(7);
+        p.closeAt = 3;
+        _found(7, p);
+        SwarmTypes.SealCall[] memory calls = new SwarmTypes.SealCall[](1);
+        calls[0] = _sealCall(0, 1);
+        bytes[] memory signatures = new bytes[](1);
+        signatures[0] = _sign(_account(0), _sealDigest(calls[0]));
+        vm.prank(_account(1));
+        swarm.sealBatch(calls, signatures);
+        _sealAll(0x7E & ~uint64(0x40), 1);
+        same(uint8(_round().phase), uint8(SwarmTypes.Phase.SEALING), "still open");
+        _seal(6, 1);
+        same(uint8(_round().phase), uint8(SwarmTypes.Phase.MERGING), "all have spoken");
+    }
+
+    function test_sealing_closes_at_its_count() public {
+        SwarmTypes.Policy memory p = _usual(7);
+        p.closeAt = 4;
+        _found(7, p);
+        _sealAll(0x07, 1);
+        same(uint8(_round().phase), uint8(SwarmTypes.Phase.SEALING), "three");
+        _seal(3, 1);
+        same(uint8(_round().phase), uint8(SwarmTypes.Phase.MERGING), "four");
+    }
+
+    function test_an_opener_that_more_than_f_refuse_is_blamed() public {
+        _seal(0, 1);
+        for (uint8 m = 1; m < 7; ++m) {
+            vm.prank(_account(m));
+            swarm.abstain(1);
+        }
+        same(uint8(_round().phase), uint8(SwarmTypes.Phase.VOID), "void");
+        same(_seats()[0].stalls, 1, "blamed");
+        _sealAll(0x1F, 2); // two refuse: no more than f
+        for (uint8 m = 5; m < 7; ++m) {
+            vm.prank(_account(m));
+            swarm.abstain(2);
+        }
+        same(uint8(_round().phase), uint8(SwarmTypes.Phase.MERGING), "enough sealed");
+    }
+
+    /// @dev f refusals are no proof: they may all be liars.
+    function test_f_abstentions_blame_nobody() public {
+        _seal(0, 1);
+        _seal(1, 1);
+        for (uint8 m = 2; m < 4; ++m) {
+            vm.prank(_account(m));
+            swarm.abstain(1);
+        }
+        vm.warp(_round().sealDeadline + 1);
+        vm.prank(_account(0));
+        swarm.close(1);
+        same(uint8(_round().phase), uint8(SwarmTypes.Phase.VOID), "void");
+        same(_seats()[0].stalls, 0, "nobody is to blame");
+    }
+}
