@@ -21,6 +21,7 @@ from .strict import SEATS, UINT64, address, hexed, read_json, record, text, whol
 FORMAT: Final = "flwr_swarm application"
 VERSION: Final = 1
 DAY: Final = 86_400
+LONGEST_DAYS: Final = 3650
 LARGEST_WEIGHT_CLASS: Final = 63
 _CARD: Final = {
     "account": str,
@@ -200,6 +201,21 @@ def new_card(
         epsilon=math.ceil(epsilon * EPSILON_UNIT),
         weight_class=weight_class,
     )
+
+
+def valid_until(now: float, days: float) -> int:
+    """The time after which a consent that is signed `now` is void.
+
+    Raises
+    ------
+    ConfigurationError
+        `days` is not between an hour and ten years.
+    """
+    if not 1 / 24 <= days <= LONGEST_DAYS:
+        raise ConfigurationError(
+            f"a consent is valid for an hour up to {LONGEST_DAYS} days, got {days:g} days; try 30"
+        )
+    return int(now + days * DAY)
 
 
 def fingerprint(path: Path) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._exceptions import ConfigurationError, LedgerError, NotAMember
+from .._exceptions import ConfigurationError, LedgerError, NoContract, NotAMember
 from ..chain.client import ChainLedger, ReadOnlyLedger
 from ..chain.jsonrpc import RpcError
 from ..chain.outbox import Outbox
@@ -129,3 +129,25 @@ def chain_id_of(url: str | None, given: int | None, timeout: float) -> int:
 def nonce_of(url: str, account: str, timeout: float) -> int:
     """How many transactions `account` has sent, waiting ones included."""
     return int(asked(url, "eth_getTransactionCount", [account, "pending"], timeout), 16)
+
+
+def check_no_seat(url: str, contract: str, store: Keystore, timeout: float) -> None:
+    """Refuse to apply where the keys have a seat; where nothing is founded yet, nobody has one.
+
+    Raises
+    ------
+    ConfigurationError
+        The newest keys have a seat.
+    WrongContract
+        Something else is at the address.
+    """
+    try:
+        view = read_only(url, contract, timeout).view()
+    except NoContract:
+        return
+    member = view.member_at(store.newest.account)
+    if member is not None:
+        raise ConfigurationError(
+            f"{member.account} has seat {member.index} already; to change its keys, use "
+            "flwr-swarm member rotate"
+        )

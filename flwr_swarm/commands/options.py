@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -34,3 +35,24 @@ Timeout = Annotated[
     float, typer.Option("--timeout", help="Seconds after which a call to the chain gives up.")
 ]
 TIMEOUT: Final = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a program that embeds the commands may set: ``app(obj=Settings(...))``.
+
+    Parameters
+    ----------
+    cost : int or None
+        scrypt's N for new keys; None takes the keystore's standard. Less is for tests.
+    """
+
+    cost: int | None = None
+
+
+def key_cost(context: typer.Context) -> int:
+    """scrypt's N for new keys."""
+    from ..keystore import STANDARD_COST  # noqa: PLC0415 - the keystore is slow to import
+
+    found = context.find_object(Settings)
+    return STANDARD_COST if found is None or found.cost is None else found.cost

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from eth_utils.address import is_checksum_address
+from eth_utils.address import is_checksum_address, is_hex_address, to_checksum_address
 
 from .._exceptions import ConfigurationError, WireError
 
@@ -99,3 +99,20 @@ def text(value: object, longest: int, name: str) -> str:
     if not isinstance(value, str) or not 0 <= size <= longest:
         raise WireError(f"{name} must be a text of at most {longest} bytes")
     return value
+
+
+def given_address(value: str, name: str) -> str:
+    """The checksummed form of an address that the user typed.
+
+    Raises
+    ------
+    ConfigurationError
+        It is none, or mixed letters that are no checksum.
+    """
+    digits = value.removeprefix("0x")
+    plain = digits in {digits.lower(), digits.upper()}
+    if not is_hex_address(value) or not (plain or is_checksum_address(value)):
+        raise ConfigurationError(
+            f"{name} must be a chain address, got {value!r:.60}; give 0x and 40 hex digits"
+        )
+    return str(to_checksum_address(value))

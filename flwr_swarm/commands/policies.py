@@ -1,0 +1,199 @@
+"""Policies for people: safe defaults, settings as key=value, and what a change of members needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from .._exceptions import ConfigurationError
+from ..protocol.quorum import (
+    SMALLEST_ENCRYPTED_SWARM,
+    check_protects,
+    smallest_threshold,
+    tolerated_faults,
+)
+from ..protocol.terms import Terms
+from ..protocol.types import EPSILON_UNIT, HASH_BYTES, NO_CAP, Policy
+from .strict import SEATS, read_json
+
+LARGEST_COMMITTEE: Final = 7
+MAX_MISSES: Final = 3
+SMALL: Final = 16
+"""A sum of so many members rounds finer than one of 64; larger consortia get the latter."""
+NAMES: Final = tuple(field.name for field in fields(Policy))
+_NONE: Final = "none"
+_UINT8: Final = 1 << 8
+_UINT32: Final = 1 << 32
+_UINT64: Final = 1 << 64
+_SECONDS: Final = ("seal_seconds", "merge_seconds", "vote_seconds")
+
+
+def default_terms(members: int) -> Terms:
+    """The numbers of `SwarmStrategy(FedAvg(...))` with room for new members."""
+    return Terms(encryption="threshold", members=SMALL if members <= SMALL else SEATS)
+
+
+def default_policy(members: int, terms: Terms) -> Policy:
+    """The rules of a new swarm of `members` members, all of whom train in a round.
+
+    Raises
+    ------
+    ConfigurationError
+        So few members cannot protect an update.
+    """
+    encrypted = terms.encryption == "threshold"
+    threshold = smallest_threshold(members)
+    smallest = max(SMALLEST_ENCRYPTED_SWARM, threshold) if encrypted else 1
+    policy = Policy(
+        threshold=threshold,
+        min_included=min(smallest, members),
+        witnesses=_witnesses(members) if encrypted else 0,
+        max_committee=LARGEST_COMMITTEE,
+        close_at=members,
+        max_misses=MAX_MISSES,
+        min_members=SMALLEST_ENCRYPTED_SWARM if encrypted else 1,
+        relaying=False,
+        terms=terms.hash(),
+    )
+    if encrypted:
+        check_protects(policy, members)
+    return policy
+
+
+def adjusted(policy: Policy, settings: Sequence[str]) -> Policy:
+    """`policy` with settings such as ``threshold=4``, ``epsilon_cap=8.0``, ``fixed_leader=none``.
+
+    Raises
+    ------
+    ConfigurationError
+        A name is unknown or given twice, or a value does not fit.
+    """
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, value = (part.strip() for part in setting.partition("="))
+        if not equals or name not in NAMES:
+            raise ConfigurationError(
+                f"a setting is key=value, got {setting[:60]!r}; the keys are {', '.join(NAMES)}"
+            )
+        if name in changes:
+            raise ConfigurationError(f"{name} is set twice; give it once")
+        changes[name] = _value(name, value)
+    return replace(policy, **changes)
+
+
+def adapted(
+    policy: Policy, before: Collection[int], after: Collection[int]
+) -> tuple[Policy, tuple[str, ...]]:
+    """`policy` for the seats `after` a change, and what had to be different, in words.
+
+    What the new number of members makes invalid moves to the nearest safe value. A swarm whose
+    rounds waited for everyone goes on to do so. `min_members` never moves: it is there to stop a
+    removal.
+    """
+    n, changes = len(after), dict[str, Any]()
+    if not n + tolerated_faults(n) < 2 * policy.threshold <= 2 * n:
+        changes["threshold"] = smallest_threshold(n)
+    if policy.min_included > n:
+        changes["min_included"] = n
+    if policy.witnesses > n:
+        changes["witnesses"] = _witnesses(n)
+    if policy.close_at == len(before) != n:
+        changes["close_at"] = n
+    lowest = changes.get("min_included", policy.min_included)
+    if changes.get("close_at", policy.close_at) < lowest:
+        changes["close_at"] = lowest
+    if policy.fixed_leader is not None and policy.fixed_leader not in after:
+        changes["fixed_leader"] = None
+    words = tuple(f"{name} {shown(policy, name)} -> {value}" for name, value in changes.items())
+    return replace(policy, **changes), words
+
+
+def differences(old: Policy, new: Policy) -> tuple[tuple[str, str, str], ...]:
+    """(name, old value, new value) of each setting that differs."""
+    return tuple(
+        (name, shown(old, name), shown(new, name))
+        for name in NAMES
+        if getattr(old, name) != getattr(new, name)
+    )
+
+
+def shown(policy: Policy, name: str) -> str:
+    """One setting as `adjusted` takes it back."""
+    value = getattr(policy, name)
+    if name == "epsilon_cap":
+        return _NONE if value == NO_CAP else f"{value / EPSILON_UNIT:g}"
+    if value is None:
+        return _NONE
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    return str(value).lower()
+
+
+def policy_json(policy: Policy) -> dict[str, Any]:
+    """A policy as plain data; epsilon in micro-epsilon, null where there is no cap or leader."""
+    found = {name: getattr(policy, name) for name in NAMES}
+    cap = found["epsilon_cap"]
+    return found | {
+        "epsilon_cap": None if cap == NO_CAP else cap,
+        "terms": "0x" + policy.terms.hex(),
+    }
+
+
+def _witnesses(members: int) -> int:
+    return tolerated_faults(min(members, LARGEST_COMMITTEE)) + 1
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        if name == "terms":
+            return _terms(text)
+        if name == "relaying":
+            return {"true": True, "false": False}[text.lower()]
+        if name == "epsilon_cap":
+            return NO_CAP if text.lower() == _NONE else _cap(text)
+        if name == "fixed_leader" and text.lower() == _NONE:
+            return None
+        limit = _UINT32 if name in _SECONDS else _UINT8 - (name == "fixed_leader")
+        if not text.isascii() or not text.isdigit() or int(text) >= limit:
+            raise ValueError
+        return int(text)
+    except (ValueError, KeyError, OverflowError):
+        hint = {
+            "terms": "0x and 64 hex digits, or a file of terms",
+            "relaying": "true or false",
+            "epsilon_cap": "a number > 0, or none",
+            "fixed_leader": "a seat, or none",
+        }.get(name, "a whole number")
+        raise ConfigurationError(f"{name} must be {hint}, got {text[:40]!r}") from None
+
+
+def _cap(text: str) -> int:
+    cap = float(text)
+    if not (math.isfinite(cap) and 0 < cap * EPSILON_UNIT < _UINT64 - 1):
+        raise ValueError
+    return math.floor(cap * EPSILON_UNIT)
+
+
+def _terms(text: str) -> bytes:
+    if text.startswith("0x"):
+        found = bytes.fromhex(text[2:])
+        if len(found) != HASH_BYTES:
+            raise ValueError
+        return found
+    return load_terms(Path(text)).hash()
+
+
+def load_terms(path: Path) -> Terms:
+    """Read a file of terms, as `Terms.to_json` writes them.
+
+    Raises
+    ------
+    ConfigurationError, WireError
+    """
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"{path} holds no terms; write Terms(...).to_json() into it")
+    return Terms.from_json(data)
