@@ -22,6 +22,8 @@ DRAW_GAS: Final = 1_000_000
 """Added to every estimate: between estimate and block, another member's seal can make this
 transaction the one that closes sealing and pays for the draw."""
 _RESEND_SECONDS: Final = 5.0
+_SURE_SECONDS: Final = 1.0
+"""How long a receipt may lag behind the nonce, as where several nodes share one URL."""
 
 _locks: dict[tuple[int, str], threading.Lock] = {}
 _locks_guard: Final = threading.Lock()
@@ -38,8 +40,8 @@ class Sender:
     Guarantee: a `send` that returns had its effect once. One that raises a refusal had none. One
     that raises `ChainUnreachable` may have had it, or may have it yet; with an outbox, the same
     `send` repeated then returns the fate of that transaction instead of signing another, in
-    this process or in the next. It assumes that nodes tell of mined transactions, not that they
-    keep or relay pending ones.
+    this process or in the next. It assumes that a node tells of a mined transaction at most a
+    second after it counts its nonce, not that it keeps or relays pending ones.
 
     Parameters
     ----------
@@ -216,7 +218,7 @@ class Sender:
     def _deliver(self, entry: Entry, end: float) -> dict[str, Any] | None:
         """Return the receipt, or None if the transaction cannot be mined any more."""
         pause, resend_at, in_doubt = PAUSE, 0.0, False
-        answer = Answer.LOST
+        answer, gone_since = Answer.LOST, None
         while True:
             if answer in {Answer.LOST, Answer.TOO_HIGH} or time.monotonic() >= resend_at:
                 answer, error = self._offer(entry, end)
@@ -228,7 +230,9 @@ class Sender:
                 good = int(receipt["status"], 16) == 1
                 self._mark(entry, Status.MINED if good else Status.FAILED)
                 return receipt
-            if used:
+            if used and gone_since is None:
+                gone_since = time.monotonic()
+            if gone_since is not None and time.monotonic() >= gone_since + _SURE_SECONDS:
                 self._mark(entry, Status.REPLACED)
                 return None
             # A refusal after a lost answer does not say what the first try did.

@@ -73,10 +73,11 @@ class Faulty:
     `lose` loses the request, `lose answer` the answer, `slow` takes three seconds, `twice`
     delivers it twice, `stale` tells a nonce or a receipt from before, `steal` lets another
     process with the same key use the nonce first, `pool` takes the bytes and forgets them,
-    `refuse` says something unheard of, `crash before` and `crash after` end the process.
+    `later` says that another transaction has the nonce and mines these bytes two seconds on,
+    `crash before` and `crash after` end the process. What is mined already is "nonce too low".
     """
 
-    WORDS = ("ok", "lose", "lose answer", "slow", "twice", "stale", "steal", "pool")
+    WORDS = ("ok", "lose", "lose answer", "slow", "twice", "stale", "steal", "pool", "later")
     CRASHES = ("crash before", "crash after")
 
     def __init__(
@@ -84,6 +85,7 @@ class Faulty:
     ) -> None:
         self._chain, self._clock, self._account = chain, clock, account
         self._plan = list(plan)
+        self._later: list[tuple[float, Sequence[Any]]] = []
 
     def request(self, method: str, params: Sequence[Any], *, timeout: float | None = None) -> Any:
         assert timeout is not None, "every request has the time that is left"
@@ -104,9 +106,13 @@ class Faulty:
             return "0x" + "00" * 32
         if word == "twice" and sending:
             self._try(method, params)
+        self._mine_what_is_due()
+        if word == "later" and sending:
+            self._later.append((self._clock.now + 2, params))
+            raise RpcError(-32000, "replacement transaction underpriced")
         if word == "stale" and method == "eth_getTransactionReceipt":
             return None
-        result = self._chain.request(method, params)
+        result = self._asked(method, params)
         if word == "stale" and method == "eth_getTransactionCount" and int(result, 16):
             return hex(int(result, 16) - 1)
         if word == "crash after":
@@ -114,6 +120,19 @@ class Faulty:
         if word == "lose answer":
             raise ChainUnreachable("lost")
         return result
+
+    def _asked(self, method: str, params: Sequence[Any]) -> Any:
+        try:
+            return self._chain.request(method, params)
+        except RpcError as error:
+            if error.message == "already known":  # as geth says of what is mined
+                raise RpcError(-32000, "nonce too low") from error
+            raise
+
+    def _mine_what_is_due(self) -> None:
+        for due in [due for due in self._later if due[0] <= self._clock.now]:
+            self._later.remove(due)
+            self._try("eth_sendRawTransaction", due[1])
 
     def _try(self, method: str, params: Sequence[Any]) -> None:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from chain_support import key_of, policy_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from outbox_support import LIMIT, Clock, Crash, Faulty, begun, effects, virtual_time
 
@@ -29,8 +29,11 @@ def sender_of(node: Any, outbox: Outbox | None) -> Sender:
     return Sender(node, KEY, chain_id=77, timeout=LIMIT, outbox=outbox)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(plans=st.lists(PLANS, min_size=1, max_size=3))
+@example(plans=[["ok", "ok", "ok", "lose answer", "stale"]])  # mined, and said to be stale
+@example(plans=[["ok", "ok", "ok", "lose answer", "stale", "ok", "ok", "stale"]])
+@example(plans=[["ok", "ok", "ok", "steal"]])
 def test_a_send_without_an_outbox_has_one_effect_or_says_that_it_may_have(
     plans: list[list[str]],
 ) -> None:
@@ -48,7 +51,7 @@ def test_a_send_without_an_outbox_has_one_effect_or_says_that_it_may_have(
             assert clock.now <= start + LIMIT + 1e-6
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(plans=st.lists(DYING, min_size=1, max_size=4))
 def test_with_an_outbox_a_send_repeated_until_it_returns_has_one_effect_through_every_crash(
     plans: list[list[str]],
@@ -73,7 +76,7 @@ def test_with_an_outbox_a_send_repeated_until_it_returns_has_one_effect_through_
         assert [e.status for e in outbox.entries(77, KEY.address)].count(Status.MINED) == 1
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(plan=DYING, other=st.binary(min_size=1, max_size=4))
 def test_what_a_crash_left_is_settled_before_anything_new_is_sent(
     plan: list[str], other: bytes
