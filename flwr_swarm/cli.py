@@ -1,8 +1,12 @@
-"""`flwr-swarm`: demo, verify, doctor. Errors are one line; exit code 1 says that there was one."""
+"""`flwr-swarm`: what people type. Errors are one line; exit code 1 says that there was one.
+
+demo, verify and doctor are here; the groups member, consortium and chain in `commands`.
+"""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,13 +16,20 @@ from rich.markup import escape
 
 from . import __version__
 from ._exceptions import SwarmError
+from .commands import chain, consortium, member, output
+from .commands.options import Json
 
 app = typer.Typer(
     add_completion=False,
+    # A traceback with local variables would print passwords and keys.
+    pretty_exceptions_enable=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Swarm learning for Flower: elected leaders, encrypted updates, audited privacy.",
 )
+app.add_typer(member.app, name="member")
+app.add_typer(consortium.app, name="consortium")
+app.add_typer(chain.app, name="chain")
 _INTERRUPTED = 130
 
 
@@ -27,9 +38,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except SwarmError as error:
-        Console(stderr=True).print(
-            f"[bold red]error[/]: {escape(str(error))}", highlight=False, soft_wrap=True
-        )
+        output.show_error(error, as_json=False)
         sys.exit(1)
 
 
@@ -74,13 +83,18 @@ def demo(
 
 
 @app.command()
+@output.reports
 def verify(
     run_dir: Annotated[Path, typer.Argument(help="Evidence of a run, or a demo's folder.")],
+    as_json: Json = False,
 ) -> None:
     """Recompute every draw, certificate, sum and model of a run from its evidence."""
     from .report.verify import verify as check  # noqa: PLC0415
 
     found = check(run_dir)
+    if as_json:
+        output.show_json(asdict(found))
+        return
     leaders = ", ".join(str(leader) for leader in found.leaders)
     console = Console()
     console.print(f"[bold green]verified[/]: {escape(str(run_dir))}", soft_wrap=True)
@@ -96,11 +110,13 @@ def verify(
 
 
 @app.command()
+@output.reports
 def doctor(
     before: Annotated[
         Path | None, typer.Option(help="A model before local training (.pt or .npz).")
     ] = None,
     after: Annotated[Path | None, typer.Option(help="The same model after it.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Show versions, test chain and encryption, and measure an update's length."""
     from .demo.doctor import self_test, update_norm  # noqa: PLC0415
@@ -109,15 +125,19 @@ def doctor(
     console = Console(highlight=False, soft_wrap=True)
     if (before is None) != (after is None):
         raise typer.BadParameter("give both --before and --after, or neither")
-    for name, found in versions().items():
-        console.print(f"{name:12} {found}")
+    if not as_json:
+        for name, found in versions().items():
+            console.print(f"{name:12} {found}")
     proven = self_test()
+    norm = update_norm(before, after) if before is not None and after is not None else None
+    if as_json:
+        output.show_json({"versions": versions(), "self_test": asdict(proven), "update_norm": norm})
+        return
     console.print(
         f"[bold green]works[/]: {proven.members} members in this process, {proven.certified} "
         "encrypted rounds on a real chain, mean right, evidence verified"
     )
-    if before is not None and after is not None:
-        norm = update_norm(before, after)
+    if norm is not None:
         console.print(
             f"L2 norm of the update: {norm:.4g}; SwarmStrategy(clip=…) belongs a little above it"
         )

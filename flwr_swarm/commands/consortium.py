@@ -71,8 +71,8 @@ def found(
 ) -> None:
     """Check the sites' applications, and found their swarm.
 
-    The account that founds pays for one transaction and has no power over the swarm. With
-    --dry-run the members can read the document first; chain deploy then founds exactly that.
+    The account that founds pays for one transaction and has no power over the swarm. After a
+    dry run the members can read the document, and chain deploy founds exactly that.
     """
     from ..chain.deploy import contract_address  # noqa: PLC0415
     from ..keystore import Keystore  # noqa: PLC0415
@@ -131,7 +131,10 @@ def status(
             "policy": policies.policy_json(view.policy),
             "round": describe.round_json(view),
             "members": [describe.member_json(m, endpoints[m.index]) for m in view.seated],
-            "proposals": [describe.proposal_json(proposal, view) for proposal in proposals],
+            "proposals": [
+                describe.proposal_json(proposal, view, members=len(view.seated))
+                for proposal in proposals
+            ],
         }
         output.show_json(fields)
         return

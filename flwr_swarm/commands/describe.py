@@ -179,8 +179,8 @@ def proposal_state(proposal: Proposal, view: LedgerView) -> str:
     return proposal.status.name.lower()
 
 
-def proposal_json(proposal: Proposal, view: LedgerView) -> dict[str, Any]:
-    """A proposal as plain data."""
+def proposal_json(proposal: Proposal, view: LedgerView, *, members: int) -> dict[str, Any]:
+    """A proposal as plain data; `members` voted, or can."""
     change = proposal.change
     return {
         "id": proposal.id,
@@ -190,7 +190,7 @@ def proposal_json(proposal: Proposal, view: LedgerView) -> dict[str, Any]:
         "closes": proposal.closes,
         "supporters": list(proposal.supporters),
         "opponents": list(proposal.opponents),
-        "required": required_votes(len(view.seated)),
+        "required": required_votes(members),
         "change": {
             "kind": change.kind.name.lower(),
             "seat": change.seat,

@@ -18,6 +18,8 @@ from .._exceptions import ConfigurationError, SwarmError
 
 WIDTH: Final = 100
 JSON_FLAG: Final = "as_json"
+ACCOUNT: Final = "account"
+"""Name of a column whose cells are never cut."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -49,7 +51,7 @@ def show_error(error: SwarmError, *, as_json: bool) -> None:
             fields["reason"] = str(reason)
         print(json.dumps(fields), file=sys.stderr)
         return
-    text = " ".join(printable(str(error)).split())
+    text = printable(" ".join(str(error).split()))
     Console(stderr=True).print(
         f"[bold red]error[/]: {escape(text)}", highlight=False, soft_wrap=True
     )
@@ -73,10 +75,15 @@ def note(text: str) -> None:
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
     """A plain table; a column whose name starts with `>` holds numbers."""
-    made = Table(box=SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         right = column.startswith(">")
-        made.add_column(column.removeprefix(">"), justify="right" if right else "left")
+        made.add_column(
+            column.removeprefix(">"),
+            justify="right" if right else "left",
+            no_wrap=column == ACCOUNT,
+            overflow="fold",
+        )
     for row in rows:
         made.add_row(*(escape(printable(str(cell))) for cell in row))
     return made

@@ -16,7 +16,7 @@ from ..protocol.quorum import check_protects
 from ..protocol.terms import Terms
 from ..protocol.types import HASH_BYTES, NO_CAP, Card, LedgerView, Policy
 from .applications import Application
-from .policies import NAMES, differences, policy_json
+from .policies import NAMES, check, differences, policy_json
 from .strict import UINT64, address, hexed, record, whole
 
 FORMAT: Final = "flwr_swarm consortium"
@@ -107,6 +107,7 @@ class Plan:
                 f"the policy pins terms with hash {self.policy.terms.hex()}, the terms beside it "
                 f"have {self.terms.hash().hex()}; give the terms as a file, not as a setting"
             )
+        check(self.policy, range(len(self.cards)))
         found(self.cards, self.policy, chain_id=chain_id, contract=self.contract)
         if self.terms.encryption == "threshold":
             check_protects(self.policy, len(self.cards))

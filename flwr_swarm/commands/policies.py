@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from .._exceptions import ConfigurationError
+from .._exceptions import ConfigurationError, TransactionRefused
+from ..chain.founding import check_policy
 from ..protocol.quorum import (
     SMALLEST_ENCRYPTED_SWARM,
     check_protects,
@@ -45,11 +46,9 @@ def default_policy(members: int, terms: Terms) -> Policy:
         So few members cannot protect an update.
     """
     encrypted = terms.encryption == "threshold"
-    threshold = smallest_threshold(members)
-    smallest = max(SMALLEST_ENCRYPTED_SWARM, threshold) if encrypted else 1
     policy = Policy(
-        threshold=threshold,
-        min_included=min(smallest, members),
+        threshold=smallest_threshold(members),
+        min_included=_min_included(members) if encrypted else 1,
         witnesses=_witnesses(members) if encrypted else 0,
         max_committee=LARGEST_COMMITTEE,
         close_at=members,
@@ -89,26 +88,52 @@ def adapted(
 ) -> tuple[Policy, tuple[str, ...]]:
     """`policy` for the seats `after` a change, and what had to be different, in words.
 
-    What the new number of members makes invalid moves to the nearest safe value. A swarm whose
-    rounds waited for everyone goes on to do so. `min_members` never moves: it is there to stop a
-    removal.
+    A setting that was the default for the old number of members becomes the default for the new
+    one; another moves only if the new number makes it invalid, to the default. `min_members`
+    never moves: it is there to stop a removal.
     """
-    n, changes = len(after), dict[str, Any]()
-    if not n + tolerated_faults(n) < 2 * policy.threshold <= 2 * n:
-        changes["threshold"] = smallest_threshold(n)
-    if policy.min_included > n:
-        changes["min_included"] = n
-    if policy.witnesses > n:
-        changes["witnesses"] = _witnesses(n)
-    if policy.close_at == len(before) != n:
-        changes["close_at"] = n
+    old, new, n = len(before), len(after), len(after)
+    changes: dict[str, Any] = {}
+    valid = {
+        "threshold": n + tolerated_faults(n) < 2 * policy.threshold <= 2 * n,
+        "min_included": policy.min_included <= n,
+        "witnesses": policy.witnesses <= n,
+        "close_at": True,
+    }
+    for name, holds in valid.items():
+        value, default = getattr(policy, name), _DEFAULTS[name]
+        if old != new and (value == default(old) or not holds):
+            changes[name] = default(new)
     lowest = changes.get("min_included", policy.min_included)
     if changes.get("close_at", policy.close_at) < lowest:
         changes["close_at"] = lowest
     if policy.fixed_leader is not None and policy.fixed_leader not in after:
         changes["fixed_leader"] = None
-    words = tuple(f"{name} {shown(policy, name)} -> {value}" for name, value in changes.items())
-    return replace(policy, **changes), words
+    made = replace(policy, **changes)
+    return made, tuple(f"{name} {was} -> {now}" for name, was, now in differences(policy, made))
+
+
+def check(policy: Policy, seats: Collection[int]) -> None:
+    """Refuse a policy that the contract would refuse for the members of `seats`.
+
+    Raises
+    ------
+    ConfigurationError
+        It names the setting and the contract's error.
+    """
+    try:
+        check_policy(policy, seats)
+    except TransactionRefused as error:
+        reason = error.reason
+    else:
+        return
+    n = len(seats)
+    names, rule = _RULES.get(reason, (NAMES, "see the policy"))
+    values = ", ".join(f"{name}={shown(policy, name)}" for name in names)
+    rule = rule.format(n=n, least=smallest_threshold(n))
+    raise ConfigurationError(
+        f"{values} does not fit {n} members ({reason}): {rule}; set it with --policy"
+    )
 
 
 def differences(old: Policy, new: Policy) -> tuple[tuple[str, str, str], ...]:
@@ -142,8 +167,35 @@ def policy_json(policy: Policy) -> dict[str, Any]:
     }
 
 
+_RULES: Final = {
+    "MemberCountOutOfRange": (("min_members",), "members are from min_members to 64"),
+    "ThresholdOutOfRange": (("threshold",), "it is from {least} to {n}"),
+    "MinIncludedOutOfRange": (("min_included",), "it is from 1 to {n}"),
+    "WitnessesOutOfRange": (("witnesses",), "it is from 0 to {n}"),
+    "CommitteeOutOfRange": (("max_committee",), "it is from 1 to 7"),
+    "QuorumOutOfRange": (("quorum", "max_committee"), "quorum is at most max_committee"),
+    "CloseAtOutOfRange": (("close_at", "min_included"), "close_at is from min_included to 64"),
+    "FixedLeaderOutOfRange": (("fixed_leader",), "it is the seat of a member, or none"),
+    "SecondsOutOfRange": (_SECONDS, "each is 1 or more"),
+    "ViewsOutOfRange": (("max_views",), "it is from 1 to 8"),
+}
+
+
+def _min_included(members: int) -> int:
+    return min(max(SMALLEST_ENCRYPTED_SWARM, smallest_threshold(members)), members)
+
+
 def _witnesses(members: int) -> int:
     return tolerated_faults(min(members, LARGEST_COMMITTEE)) + 1
+
+
+_DEFAULTS: Final[dict[str, Callable[[int], int]]] = {
+    "threshold": smallest_threshold,
+    "min_included": _min_included,
+    "witnesses": _witnesses,
+    "close_at": int,
+}
+"""What each takes for a number of members; sealing waits for everyone."""
 
 
 def _value(name: str, text: str) -> Any:

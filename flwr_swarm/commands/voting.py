@@ -105,7 +105,7 @@ def propose(
     from ..protocol.ledger import ProposeCall  # noqa: PLC0415
 
     for words in adaptations:
-        output.note(f"the new number of members needs another policy: {words}")
+        output.note(f"with another number of members: {words}")
     show_change(acting, change)
     output.confirm("Propose this, and vote for it?", yes=yes)
     acting.ledger.submit(ProposeCall(change=change, consent=consent))
@@ -148,7 +148,8 @@ def _show(acting: Acting, proposal: Proposal, *, as_json: bool) -> None:
     # A vote that enacts a removal can take the voter's own seat; the count is then of the rest.
     view = acting.ledger.view()
     if as_json:
-        output.show_json(describe.proposal_json(proposal, view))
+        members = len(acting.view.seated)
+        output.show_json(describe.proposal_json(proposal, view, members=members))
         return
     needed = describe.required_votes(len(acting.view.seated))
     output.console().print(
@@ -216,11 +217,10 @@ def _policy(
     view: LedgerView, after: Sequence[int], settings: Sequence[str]
 ) -> tuple[Policy, tuple[str, ...]]:
     """The policy that a change brings: adapted to its members, then as the settings have it."""
-    from ..chain.founding import check_policy  # noqa: PLC0415
     from . import policies  # noqa: PLC0415
 
     before = [member.index for member in view.seated]
     policy, words = policies.adapted(view.policy, before, after)
     policy = policies.adjusted(policy, settings)
-    check_policy(policy, after)
+    policies.check(policy, after)
     return policy, words
