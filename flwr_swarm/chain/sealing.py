@@ -210,7 +210,9 @@ def _open(state: State, who: int, call: SealCall, now: int) -> tuple[State, list
         abstained=tuple(sorted(state.ahead)),
         opener=who,
     )
-    record = Record(round=round_, base=state.last_certified, ahead=len(state.ahead))
+    record = Record(
+        round=round_, policy=state.policy, base=state.last_certified, ahead=len(state.ahead)
+    )
     event = {"round": call.round, "parent": call.parent, "deadline": deadline}
     opened = replace(state, records=(*state.records, record), ahead=frozenset())
     return opened, [("SealingOpened", event)]

@@ -25,6 +25,8 @@ class Record:
     Parameters
     ----------
     round : Round
+    policy : Policy or None
+        The rules under which the round ran; None for a round that nobody opened.
     base : int
         Newest round certified before this one opened, 0 for none.
     reveals : tuple of (int, bytes)
@@ -43,6 +45,7 @@ class Record:
     """
 
     round: Round
+    policy: Policy | None = None
     base: int = 0
     reveals: tuple[tuple[int, bytes], ...] = field(default=(), repr=False)
     signers: tuple[int, ...] = ()

@@ -49,12 +49,14 @@ class EvidenceWriter:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._started = False
+        self._spent: dict[str, float] = {}
 
     def start(self, swarm: Swarm, model: Arrays, state: Arrays) -> None:
         """Keep the terms and the initial model. Later calls do nothing."""
         if self._started:
             return
         self._started = True
+        self._spent = {str(index): 0.0 for index in swarm.labels}
         self._directory.mkdir(parents=True, exist_ok=True)
         for stale in (ROUNDS, CHAIN, MANIFEST, FINAL):
             (self._directory / stale).unlink(missing_ok=True)
@@ -92,7 +94,7 @@ class EvidenceWriter:
         signers = [member for member, _ in outcome.merged.signatures]
         self._append(
             {
-                **_common(outcome.view, swarm, seconds),
+                **self._common(outcome.view, seconds),
                 "status": "certified" if outcome.opened or not _encrypted(swarm) else "unopened",
                 "included": list(certificate.included),
                 "aggregate_hash": certificate.aggregate_hash.hex(),
@@ -105,7 +107,7 @@ class EvidenceWriter:
         self, number: int, view: LedgerView, swarm: Swarm, why: str, seconds: Mapping[str, float]
     ) -> None:
         """Append a round without a model."""
-        common = _common(view, swarm, seconds)
+        common = self._common(view, seconds)
         if view.current.number != number:  # nobody sealed: the ledger never saw the round
             common |= {"leader": None, "succession": [], "committee": [], "parent_hash": None}
             common |= {"sealed": [], "abstained": []}
@@ -125,67 +127,7 @@ class EvidenceWriter:
         self._write_json(CHAIN, history.export(swarm.place.chain_url, swarm.place.contract))
         write_manifest(self._directory)
 
-    def _append(self, line: Mapping[str, Any]) -> None:
-        with (self._directory / ROUNDS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, sort_keys=True) + "\n")
-
-    def _write_json(self, name: str, value: Any) -> None:
-        (self._directory / name).write_bytes(canonical_json(value))
-
-
-def write_manifest(directory: Path) -> None:
-    """List every file below `directory` by its SHA-256, so that a change shows."""
-    manifest = directory / MANIFEST
-    files = sorted(p for p in directory.rglob("*") if p.is_file() and p != manifest)
-    listed = {path.relative_to(directory).as_posix(): file_hash(path) for path in files}
-    manifest.write_bytes(canonical_json({"sha256": listed}))
-
-
-def save_arrays(path: Path, model: Arrays, state: Arrays) -> None:
-    """A model and its server state as one .npz file (no pickle)."""
-    named = {f"model/{name}": array for name, array in model.items()}
-    named |= {f"state/{name}": array for name, array in state.items()}
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **named)
-
-
-def load_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The model and server state that `save_arrays` kept."""
-    model: dict[str, Any] = {}
-    state: dict[str, Any] = {}
-    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-        for name in file.files:
-            kind, _, key = name.partition("/")
-            (model if kind == "model" else state)[key] = file[name]
-    return model, state
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _encrypted(swarm: Swarm) -> bool:
-    return swarm.terms.encryption == "threshold"
-
-
-def _common(view: LedgerView, swarm: Swarm, seconds: Mapping[str, float]) -> dict[str, Any]:
-    current = view.current
-    return {
-        "round": current.number,
-        "leader": current.leader,
-        "succession": list(current.succession),
-        "committee": list(current.committee),
-        "sealed": [seal.member for seal in current.seals],
-        "abstained": list(current.abstained),
-        "parent_hash": current.parent.hex(),
-        "epsilon": {str(m.index): m.epsilon / EPSILON_UNIT for m in view.members},
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
-    }
-
-
-def _loss(metrics: MetricRecord | None) -> float | None:
+    def _loss(metrics: MetricRecord | None) -> float | None:
     """The aggregated training loss, if the app reports one."""
     for name, value in (metrics or {}).items():
         if "loss" in name and isinstance(value, float | int):

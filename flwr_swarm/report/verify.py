@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -177,12 +178,12 @@ def _verify_run(run: Path) -> Verified:
     if (swarm["chain_id"], swarm["contract"]) != (history["chain_id"], history["contract"]):
         raise EvidenceError("terms and chain history are of different swarms")
     lines = [json.loads(line) for line in (run / ROUNDS).read_text(encoding="utf-8").splitlines()]
-    _check_lines(lines, proven)
+    _check_lines(lines, swarm["labels"], proven)
     _check_opened(run, lines, terms)
     models, final_hash = _check_models(run, proven, terms)
     certified = [r for r in proven.rounds if r.round.certificate is not None]
     return Verified(
-        members=len(proven.state.members),
+        members=len(proven.view.seated),
         rounds=len(proven.rounds),
         certified=len(certified),
         leaders=tuple(r.round.leader for r in certified if r.round.leader is not None),
@@ -193,7 +194,7 @@ def _verify_run(run: Path) -> Verified:
     )
 
 
-def _check_lines(lines: list[dict[str, Any]], proven: Replay) -> None:
+def _check_lines(lines: list[dict[str, Any]], labels: Iterable[str], proven: Replay) -> None:
     """What the relay told of each round is what the members' transactions prove."""
     told = {line["round"]: line for line in lines if line["parent_hash"] is not None}
     unseen = [line for line in lines if line["parent_hash"] is None]
@@ -207,7 +208,7 @@ def _check_lines(lines: list[dict[str, Any]], proven: Replay) -> None:
     known = {record.round.number: record for record in proven.rounds}
     if list(told) != sorted(known):
         raise EvidenceError(f"{ROUNDS} tells of rounds {list(told)}, the chain of {sorted(known)}")
-    epsilon = {str(member.index): 0.0 for member in proven.state.members}
+    epsilon = dict.fromkeys(labels, 0.0)
     for number, line in told.items():
         for name, value in _facts(known[number]).items():
             if line.get(name) != value:
@@ -284,7 +285,7 @@ def _next_model(
     folder: Path, record: Record, proven: Replay, terms: Terms, model: Arrays, state: Arrays
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     current, certificate = record.round, record.round.certificate
-    if certificate is None:
+    if certificate is None or record.policy is None:
         raise EvidenceError(f"round {current.number} has a sum but no certificate")
     merged = (folder / "sum.bin").read_bytes()
     if aggregate_hash(terms.encryption, merged) != certificate.aggregate_hash:
@@ -297,7 +298,7 @@ def _next_model(
         merged,
         openings,
         context=round_context(proven.view, current.number, current.parent),
-        threshold=proven.state.policy.threshold,
+        threshold=record.policy.threshold,
         included=len(certificate.included),
     )
     parent = Parent(round=current.number, hash=current.parent, model=model, state=state)

@@ -13,7 +13,6 @@ from swarm_bench import FIRST_NODE, Bench, inner, same
 
 from flwr_swarm import swarm_mod
 from flwr_swarm._exceptions import ChainUnreachable, ConfigurationError, NotAMember
-from flwr_swarm.chain import server
 from flwr_swarm.chain.client import ReadOnlyLedger
 from flwr_swarm.protocol.types import Phase
 
@@ -149,10 +148,6 @@ def test_a_chain_that_stops_is_a_named_error_not_a_hang(
             monkeypatch.setattr(ReadOnlyLedger, "__init__", impatient)
             monkeypatch.setattr(swarm.swarm._swarm.ledger, "_timeout", 0.1)
             swarm.swarm._swarm.close()
-            # Connections that are already open outlive the port: a dead process answers none.
-            monkeypatch.setattr(
-                server, "_answer", lambda chain, body: (_ for _ in ()).throw(OSError)
-            )
         return message
 
     swarm.to_member[phase] = stop
