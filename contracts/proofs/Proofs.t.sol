@@ -43,7 +43,9 @@ contract QuorumProofs {
     }
 
     function _members(uint64 set) private pure returns (uint256 n) {
-        for (uint256 i; i < 8; ++i) n += (set >> i) & 1;
+        for (uint256 i; i < 8; ++i) {
+            n += (set >> i) & 1;
+        }
     }
 }
 
@@ -110,7 +112,9 @@ contract OutsiderProofs is Consortium {
     /// @dev halmos gives new contracts addresses of its own, so the charter is put in its place.
     function setUp() public {
         SwarmTypes.Card[] memory cards = new SwarmTypes.Card[](4);
-        for (uint256 i; i < 4; ++i) cards[i] = _card(i, address(1));
+        for (uint256 i; i < 4; ++i) {
+            cards[i] = _card(i, address(1));
+        }
         Open deployed = new Open(cards, _usual(4));
         vm.etch(deployed.charter(), address(new Charter()).code);
         swarm = Surface(address(deployed));

@@ -16,7 +16,9 @@ contract GovernanceTest is Consortium {
     /// @dev Pass `change` by seats 0 to 4: 2 * 7 / 3 + 1 votes.
     function _pass(SwarmTypes.Change memory change) private returns (uint64 id) {
         id = _propose(0, change);
-        for (uint8 m = 1; m < 5; ++m) _vote(m, id, true);
+        for (uint8 m = 1; m < 5; ++m) {
+            _vote(m, id, true);
+        }
     }
 
     function _admission(uint256 site, uint256 n) private returns (SwarmTypes.Change memory change) {
@@ -61,7 +63,9 @@ contract GovernanceTest is Consortium {
 
     function test_votes_end_with_their_epoch() public {
         uint64 old = _propose(5, _change(SwarmTypes.Kind.SUSPEND, 6, 7));
-        for (uint8 m = 1; m < 4; ++m) _vote(m, old, true);
+        for (uint8 m = 1; m < 4; ++m) {
+            _vote(m, old, true);
+        }
         _pass(_change(SwarmTypes.Kind.POLICY, NONE, 7));
         bytes memory name = abi.encodeWithSelector(SwarmWords.StaleProposal.selector, old, 1);
         _refuses(_account(4), _voteData(old), name);
@@ -125,7 +129,8 @@ contract GovernanceTest is Consortium {
     function test_an_account_has_one_seat_ever() public {
         SwarmTypes.Change memory again = _admission(6, 8);
         bytes memory consent = _sign(again.card.account, _consentDigest(again));
-        bytes memory name = abi.encodeWithSelector(SwarmWords.AccountUsed.selector, again.card.account);
+        bytes memory name =
+            abi.encodeWithSelector(SwarmWords.AccountUsed.selector, again.card.account);
         bytes memory data = abi.encodeCall(Surface.propose, (again, consent));
         _refuses(_account(0), data, name);
         _pass(_change(SwarmTypes.Kind.REMOVE, 6, 6));
@@ -138,7 +143,8 @@ contract GovernanceTest is Consortium {
     function test_consent_is_of_the_account_for_this_card_in_time() public {
         SwarmTypes.Change memory change = _admission(20, 8);
         bytes memory consent = _sign(change.card.account, _consentDigest(change));
-        bytes memory name = abi.encodeWithSelector(SwarmWords.BadConsent.selector, change.card.account);
+        bytes memory name =
+            abi.encodeWithSelector(SwarmWords.BadConsent.selector, change.card.account);
         change.card.epsilon = 1; // another card than was signed
         _refuses(_account(0), abi.encodeCall(Surface.propose, (change, consent)), name);
         change.card.epsilon = 0;
@@ -201,7 +207,9 @@ contract GovernanceTest is Consortium {
         SwarmTypes.Change memory change = _change(SwarmTypes.Kind.POLICY, NONE, 7);
         change.policy.epsilonCap = 9;
         uint64 id = _propose(0, change);
-        for (uint8 m = 1; m < 4; ++m) _vote(m, id, true);
+        for (uint8 m = 1; m < 4; ++m) {
+            _vote(m, id, true);
+        }
         SwarmTypes.SealCall memory call_ = _sealCall(6, 1);
         call_.epsilon = 10;
         vm.prank(_account(6));
@@ -258,7 +266,9 @@ contract GovernanceTest is Consortium {
         _pass(_change(SwarmTypes.Kind.SUSPEND, 6, 7));
         same(swarm.suspended(), 0x40, "suspended");
         uint64 id = _propose(6, _change(SwarmTypes.Kind.REINSTATE, 6, 7));
-        for (uint8 m = 0; m < 4; ++m) _vote(m, id, true);
+        for (uint8 m = 0; m < 4; ++m) {
+            _vote(m, id, true);
+        }
         same(swarm.suspended(), 0, "reinstated");
     }
 }

@@ -6,7 +6,7 @@ import {SwarmWords} from "../SwarmWords.sol";
 import {Consortium} from "./Consortium.sol";
 import {Surface} from "./Surface.sol";
 
-/// @title The edges of a round: each deadline, count and quorum by one.
+/// @title The edges of merging and of what misses cost: each deadline, count and quorum by one.
 contract RoundsTest is Consortium {
     function setUp() public {
         vm.warp(1_700_000_000);
@@ -15,8 +15,11 @@ contract RoundsTest is Consortium {
         _found(7, p);
     }
 
-    function _closeData(uint64 round) private pure returns (bytes memory) {
-        return abi.encodeCall(Surface.close, (round));
+    /// @dev The sealing's deadline passes.
+    function _close(uint64 round) private {
+        vm.warp(_round().sealDeadline + 1);
+        vm.prank(_account(0));
+        swarm.close(round);
     }
 
     function _certifyData(
@@ -44,25 +47,6 @@ contract RoundsTest is Consortium {
         uint64 round = swarm.current();
         vm.prank(_account(0));
         swarm.advance(round, r.view_);
-    }
-
-    function test_sealing_stays_open_through_its_last_second() public {
-        _seal(0, 1);
-        uint64 deadline = _round().sealDeadline;
-        same(deadline, block.timestamp + 600, "deadline");
-        vm.warp(deadline);
-        _refuses(
-            _account(1),
-            _closeData(1),
-            abi.encodeWithSelector(SwarmWords.DeadlineNotReached.selector, deadline)
-        );
-        _seal(1, 1);
-        vm.warp(deadline + 1);
-        _refuses(
-            _account(2),
-            abi.encodeCall(Surface.seal, (_sealCall(2, 1))),
-            abi.encodeWithSelector(SwarmWords.SealingClosed.selector, 1)
-        );
     }
 
     function test_a_leader_has_its_deadline_to_the_last_second() public {
@@ -115,7 +99,9 @@ contract RoundsTest is Consortium {
         uint64 committee = _setOf(r.committee);
         uint8 leader = uint8(r.succession[0]);
         uint64 four = committee;
-        for (uint8 m; _count(four) > 4; ++m) if (m != leader) four &= ~(uint64(1) << m);
+        for (uint8 m; _count(four) > 4; ++m) {
+            if (m != leader) four &= ~(uint64(1) << m);
+        }
         _try(r.sealers, four, abi.encodeWithSelector(SwarmWords.BelowQuorum.selector, 4, 5));
         _try(
             r.sealers,
@@ -151,9 +137,7 @@ contract RoundsTest is Consortium {
 
     function test_the_included_are_sealers_and_enough() public {
         _sealAll(0x3F, 1);
-        vm.warp(_round().sealDeadline + 1);
-        vm.prank(_account(0));
-        swarm.close(1);
+        _close(1);
         uint64 officers = _officers(_round());
         _try(0x7F, officers, abi.encodeWithSelector(SwarmWords.NotSealed.selector, 0x40));
         _try(
@@ -163,7 +147,9 @@ contract RoundsTest is Consortium {
         );
         _try(0x3, officers, abi.encodeWithSelector(SwarmWords.TooFewIncluded.selector, 2, 3));
         _try(
-            0x3F, officers | 0x40, abi.encodeWithSelector(SwarmWords.NoOffice.selector, uint256(0x40))
+            0x3F,
+            officers | 0x40,
+            abi.encodeWithSelector(SwarmWords.NoOffice.selector, uint256(0x40))
         );
     }
 
@@ -182,9 +168,7 @@ contract RoundsTest is Consortium {
     function test_misses_in_a_row_suspend_and_no_more_than_f() public {
         for (uint64 round = 1; round <= 2; ++round) {
             _sealAll(0x0F, round); // 4, 5 and 6 are silent
-            vm.warp(_round().sealDeadline + 1);
-            vm.prank(_account(0));
-            swarm.close(round);
+            _close(round);
             same(_round().missed, 0x70, "missed");
             _certify(0);
         }
@@ -202,77 +186,11 @@ contract RoundsTest is Consortium {
 
     function test_who_missed_sits_out_the_next_draw() public {
         _sealAll(0x3F, 1); // 6 is silent
-        vm.warp(_round().sealDeadline + 1);
-        vm.prank(_account(0));
-        swarm.close(1);
+        _close(1);
         same(swarm.benched(), 0x40, "bench");
         _certify(0);
         _sealAll(0x7F, 2);
         same(_setOf(_round().succession), 0x3F, "no office");
-    }
-
-    function test_late_is_heard_but_not_summed() public {
-        _sealAll(0x3F, 1);
-        _refuses(
-            _account(6),
-            abi.encodeCall(Surface.late, (1, 7)),
-            abi.encodeWithSelector(SwarmWords.SealingOpen.selector, 1)
-        );
-        vm.warp(_round().sealDeadline + 1);
-        vm.prank(_account(6));
-        swarm.late(1, 7);
-        vm.prank(_account(0));
-        swarm.close(1);
-        same(_round().missed, 0, "missed");
-        same(_round().sealers, 0x3F, "sealers");
-        same(_seats()[6].epsilon, 7, "spent");
-        _refuses(
-            _account(6),
-            abi.encodeCall(Surface.late, (1, 7)),
-            abi.encodeWithSelector(SwarmWords.AlreadyLate.selector, 1, 6)
-        );
-        _try(0x7F, _officers(_round()), abi.encodeWithSelector(SwarmWords.NotSealed.selector, 0x40));
-    }
-
-    function test_the_budget_ends_at_the_cap() public {
-        SwarmTypes.SealCall memory call_ = _sealCall(0, 1);
-        call_.epsilon = 1001;
-        _refuses(
-            _account(0),
-            abi.encodeCall(Surface.seal, (call_)),
-            abi.encodeWithSelector(SwarmWords.BudgetExceeded.selector, 1001, 1000)
-        );
-        call_.epsilon = 1000;
-        vm.prank(_account(0));
-        swarm.seal(call_);
-        same(_seats()[0].epsilon, 1000, "spent");
-    }
-
-    /// @dev A carried round waits for everybody, so no carrier chooses whose reveals count.
-    function test_a_carried_seal_keeps_sealing_open() public {
-        SwarmTypes.Policy memory p = _usual(7);
-        p.closeAt = 3;
-        _found(7, p);
-        SwarmTypes.SealCall[] memory calls = new SwarmTypes.SealCall[](1);
-        calls[0] = _sealCall(0, 1);
-        bytes[] memory signatures = new bytes[](1);
-        signatures[0] = _sign(_account(0), _sealDigest(calls[0]));
-        vm.prank(_account(1));
-        swarm.sealBatch(calls, signatures);
-        _sealAll(0x7E & ~uint64(0x40), 1);
-        same(uint8(_round().phase), uint8(SwarmTypes.Phase.SEALING), "still open");
-        _seal(6, 1);
-        same(uint8(_round().phase), uint8(SwarmTypes.Phase.MERGING), "all have spoken");
-    }
-
-    function test_sealing_closes_at_its_count() public {
-        SwarmTypes.Policy memory p = _usual(7);
-        p.closeAt = 4;
-        _found(7, p);
-        _sealAll(0x07, 1);
-        same(uint8(_round().phase), uint8(SwarmTypes.Phase.SEALING), "three");
-        _seal(3, 1);
-        same(uint8(_round().phase), uint8(SwarmTypes.Phase.MERGING), "four");
     }
 
     function test_an_opener_that_more_than_f_refuse_is_blamed() public {
@@ -299,9 +217,7 @@ contract RoundsTest is Consortium {
             vm.prank(_account(m));
             swarm.abstain(1);
         }
-        vm.warp(_round().sealDeadline + 1);
-        vm.prank(_account(0));
-        swarm.close(1);
+        _close(1);
         same(uint8(_round().phase), uint8(SwarmTypes.Phase.VOID), "void");
         same(_seats()[0].stalls, 0, "nobody is to blame");
     }
