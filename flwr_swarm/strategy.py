@@ -405,9 +405,7 @@ class SwarmStrategy(Strategy):
         self, training: _Training, driver: RoundDriver, why: str, sealed: float
     ) -> None:
         if self._evidence is not None and self._swarm is not None:
-            self._evidence.record_void(
-                training.number, driver.ledger.view(), self._swarm, why, {"seal": sealed}
-            )
+            self._evidence.record_void(training.number, driver.ledger.view(), why, {"seal": sealed})
 
 
 def _option(strategy: Strategy, name: str, default: Any) -> Any:
