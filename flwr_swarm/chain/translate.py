@@ -187,7 +187,7 @@ def call_data(call: LedgerCall) -> bytes:
     return encode_call(*_call_fields(call))
 
 
-def _call_fields(call: LedgerCall) -> tuple[str, Fields]:
+def _call_fields(call: LedgerCall) -> tuple[str, Fields]:  # noqa: PLR0911
     match call:
         case SealCall():
             return "seal", {"call_": seal_fields(call)}
@@ -222,7 +222,7 @@ def _call_fields(call: LedgerCall) -> tuple[str, Fields]:
             }
 
 
-def call_from(name: str, fields: Fields) -> LedgerCall | None:
+def call_from(name: str, fields: Fields) -> LedgerCall | None:  # noqa: PLR0911
     """Return the member's call that decoded calldata means; None for a call that only reads."""
     match name:
         case "seal":

@@ -104,7 +104,7 @@ class EvidenceWriter:
         )
 
     def record_void(
-        self, number: int, view: LedgerView, swarm: Swarm, why: str, seconds: Mapping[str, float]
+        self, number: int, view: LedgerView, why: str, seconds: Mapping[str, float]
     ) -> None:
         """Append a round without a model."""
         common = self._common(view, seconds)
@@ -127,7 +127,68 @@ class EvidenceWriter:
         self._write_json(CHAIN, history.export(swarm.place.chain_url, swarm.place.contract))
         write_manifest(self._directory)
 
-    def _loss(metrics: MetricRecord | None) -> float | None:
+    def _common(self, view: LedgerView, seconds: Mapping[str, float]) -> dict[str, Any]:
+        """What the ledger says of a round; `epsilon` is what each member's newest seal says."""
+        current = view.current
+        self._spent |= {str(seal.member): seal.epsilon / EPSILON_UNIT for seal in current.seals}
+        return {
+            "round": current.number,
+            "leader": current.leader,
+            "succession": list(current.succession),
+            "committee": list(current.committee),
+            "sealed": [seal.member for seal in current.seals],
+            "abstained": list(current.abstained),
+            "parent_hash": current.parent.hex(),
+            "epsilon": dict(self._spent),
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        }
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        with (self._directory / ROUNDS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, sort_keys=True) + "\n")
+
+    def _write_json(self, name: str, value: Any) -> None:
+        (self._directory / name).write_bytes(canonical_json(value))
+
+
+def write_manifest(directory: Path) -> None:
+    """List every file below `directory` by its SHA-256, so that a change shows."""
+    manifest = directory / MANIFEST
+    files = sorted(p for p in directory.rglob("*") if p.is_file() and p != manifest)
+    listed = {path.relative_to(directory).as_posix(): file_hash(path) for path in files}
+    manifest.write_bytes(canonical_json({"sha256": listed}))
+
+
+def save_arrays(path: Path, model: Arrays, state: Arrays) -> None:
+    """A model and its server state as one .npz file (no pickle)."""
+    named = {f"model/{name}": array for name, array in model.items()}
+    named |= {f"state/{name}": array for name, array in state.items()}
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **named)
+
+
+def load_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The model and server state that `save_arrays` kept."""
+    model: dict[str, Any] = {}
+    state: dict[str, Any] = {}
+    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        for name in file.files:
+            kind, _, key = name.partition("/")
+            (model if kind == "model" else state)[key] = file[name]
+    return model, state
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _encrypted(swarm: Swarm) -> bool:
+    return swarm.terms.encryption == "threshold"
+
+
+def _loss(metrics: MetricRecord | None) -> float | None:
     """The aggregated training loss, if the app reports one."""
     for name, value in (metrics or {}).items():
         if "loss" in name and isinstance(value, float | int):
