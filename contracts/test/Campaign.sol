@@ -142,6 +142,14 @@ contract Campaign is RoundActions {
         ++refusals;
     }
 
+    /// @dev The one call that needs no seat: accepted, and without effect in every state.
+    function _idle(address sender, bytes memory data) private watched {
+        bytes32 before = _state();
+        vm.prank(sender);
+        (bool done,) = address(swarm).call(data);
+        _promise(Promise.REFUSED, done && _state() == before);
+    }
+
     /// @dev Whoever has no seat, or had one: every call that changes state.
     function outsider(uint256 pick, uint256 seed) public {
         uint256 site = pick % (_sites + 1);
@@ -162,6 +170,7 @@ contract Campaign is RoundActions {
         _refused(who, abi.encodeCall(Surface.close, (round)));
         _refused(who, abi.encodeCall(Surface.advance, (round, _round().view_)));
         _refused(who, abi.encodeCall(Surface.vote, (swarm.proposals(), true)));
+        _idle(who, abi.encodeWithSignature("enactPending()"));
     }
 
     /// @dev A member replays, overspends, lies about its secret, or trains on another model.

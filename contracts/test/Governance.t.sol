@@ -220,16 +220,26 @@ contract GovernanceTest is Consortium {
         _refuses(_account(1), data, name);
     }
 
-    function test_a_policy_that_cannot_rule_is_refused() public {
-        SwarmTypes.Change memory change = _change(SwarmTypes.Kind.POLICY, NONE, 7);
-        change.policy.threshold = 4; // 2 * 4 = 7 + 1 <= 7 + 2: two sets may share liars only
-        bytes memory name = abi.encodeWithSelector(SwarmWords.ThresholdOutOfRange.selector, 4);
-        _refuses(_account(0), abi.encodeCall(Surface.propose, (change, "")), name);
-        change.policy.threshold = 5;
-        _propose(0, change);
-        change.policy.quorum = 8;
-        name = abi.encodeWithSelector(SwarmWords.QuorumOutOfRange.selector, 8);
-        _refuses(_account(0), abi.encodeCall(Surface.propose, (change, "")), name);
+    /// @dev Two sets of openers share an honest one: 2 * threshold > n + f, for every n.
+    function test_the_least_threshold_is_enough_and_no_less() public {
+        for (uint256 n = 1; n <= 9; ++n) {
+            SwarmTypes.Policy memory p = _usual(n);
+            _found(n, p);
+            SwarmTypes.Change memory change = _change(SwarmTypes.Kind.POLICY, NONE, n);
+            uint8 less = --change.policy.threshold;
+            bytes memory name =
+                abi.encodeWithSelector(SwarmWords.ThresholdOutOfRange.selector, less);
+            _refuses(_account(0), abi.encodeCall(Surface.propose, (change, "")), name);
+        }
+    }
+
+    function test_a_key_has_one_seat() public {
+        SwarmTypes.Change memory change = _admission(20, 8);
+        change.card.encryptionKey = _seats()[3].encryptionKey;
+        bytes memory consent = _sign(change.card.account, _consentDigest(change));
+        bytes memory name =
+            abi.encodeWithSelector(SwarmWords.KeyUsed.selector, change.card.encryptionKey);
+        _refuses(_account(0), abi.encodeCall(Surface.propose, (change, consent)), name);
     }
 
     function _statement(uint8 seat, uint64 round, uint8 view_, bytes32 hash)

@@ -180,6 +180,11 @@ contract RoundsTest is Consortium {
             abi.encodeCall(Surface.abstain, (3)),
             abi.encodeWithSelector(SwarmWords.MemberIsSuspended.selector, 4)
         );
+        _refuses(
+            _account(5),
+            abi.encodeCall(Surface.seal, (_sealCall(5, 3))),
+            abi.encodeWithSelector(SwarmWords.MemberIsSuspended.selector, 5)
+        );
         _seal(6, 3);
         same(_seats()[6].absences, 0, "the row ends");
     }
@@ -220,5 +225,46 @@ contract RoundsTest is Consortium {
         _close(1);
         same(uint8(_round().phase), uint8(SwarmTypes.Phase.VOID), "void");
         same(_seats()[0].stalls, 0, "nobody is to blame");
+    }
+
+    function test_a_policy_may_ask_for_a_greater_quorum() public {
+        SwarmTypes.Policy memory p = _usual(7);
+        p.quorum = 6;
+        _found(7, p);
+        _sealAll(0x7F, 1);
+        uint8 leader = uint8(_round().succession[0]);
+        uint64 five = 0x7F;
+        for (uint8 m; _count(five) > 5; ++m) {
+            if (m != leader) five &= ~(uint64(1) << m);
+        }
+        _try(0x7F, five, abi.encodeWithSelector(SwarmWords.BelowQuorum.selector, 5, 6));
+    }
+
+    /// @dev Where only the benched seal, they hold office: a committee of none would certify none.
+    function test_the_committee_keeps_its_bound() public {
+        _sealAll(0x7F, 1);
+        for (uint256 i; i < 3; ++i) {
+            _advance();
+        }
+        uint64 bench = swarm.benched();
+        same(_count(bench), 3, "three failed");
+        _sealAll(bench, 2);
+        _close(2);
+        same(_setOf(_round().committee), bench, "three sit");
+    }
+
+    /// @dev The draw takes this round's reveals and the last beacon, and nothing else.
+    function test_the_beacon_is_mixed_from_this_rounds_reveals() public {
+        bytes32 beacon;
+        for (uint64 round = 1; round <= 2; ++round) {
+            bytes32 mix;
+            for (uint8 m; m < 7; ++m) {
+                mix ^= keccak256(abi.encode(_account(m), _secret(_account(m), uint32(round) - 1)));
+            }
+            _sealAll(0x7F, round);
+            beacon = keccak256(abi.encode(round, mix, beacon));
+            holds(swarm.beacon() == beacon, "beacon");
+            _certify(0);
+        }
     }
 }

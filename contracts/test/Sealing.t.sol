@@ -197,4 +197,29 @@ contract SealingTest is Consortium {
         _seal(1, 2);
         same(uint8(_round().phase), uint8(SwarmTypes.Phase.MERGING), "two have");
     }
+
+    /// @dev The seat was on the committee; its new member was not.
+    function test_a_seats_new_member_is_no_witness() public {
+        SwarmTypes.Policy memory p = _usual(7);
+        (p.witnesses, p.closeAt) = (1, 3);
+        _found(7, p);
+        _sealAll(0x07, 1);
+        _certify(0);
+        uint64 id = _propose(0, _change(SwarmTypes.Kind.REMOVE, 2, 6));
+        for (uint8 m = 3; m < 7; ++m) {
+            _vote(m, id, true);
+        }
+        SwarmTypes.Change memory change = _change(SwarmTypes.Kind.ADMIT, NONE, 7);
+        change.card = _card(20, address(swarm));
+        change.expires = uint64(block.timestamp);
+        id = _propose(0, change);
+        for (uint8 m = 3; m < 7; ++m) {
+            _vote(m, id, true);
+        }
+        same(swarm.taken(), 0x7F, "seat 2 is taken again");
+        _sealAll(0x1C, 2);
+        same(uint8(_round().phase), uint8(SwarmTypes.Phase.SEALING), "nobody saw the sum");
+        _seal(1, 2);
+        same(uint8(_round().phase), uint8(SwarmTypes.Phase.MERGING), "a witness");
+    }
 }
