@@ -19,10 +19,10 @@ from ._exceptions import (
 )
 from .flower import read, records, write
 from .flower.compat import with_content
-from .flower.keys import MemberKeys
+from .flower.identity import enrolling_keys, keys_of
 from .flower.replay import replay
 from .flower.site import Site, connect, label
-from .flower.state import load_keys, load_memory, save_keys, save_memory
+from .flower.state import load_memory, save_memory
 from .flower.update import check_private, encoded, failed, offered
 from .protocol.lineage import check_offer
 from .protocol.member import SwarmMember
@@ -50,9 +50,10 @@ class SwarmMod:
     the relay what the swarm protects. Other messages pass.
 
     The site decides, in its own node config, what the relay cannot: ``swarm-chain`` (URL of its
-    own chain node) and ``swarm-contract``. Without ``swarm-chain`` only a chain on this machine is
-    used. The environment variable ``FLWR_SWARM_ACCEPT_PLAINTEXT=1`` agrees to swarms with
-    ``encryption="none"``.
+    own chain node), ``swarm-contract`` and ``swarm-keys`` (its keystore, with
+    ``swarm-password-file`` or the environment's ``FLWR_SWARM_PASSWORD``). Without
+    ``swarm-chain`` only a chain on this machine is used. The environment variable
+    ``FLWR_SWARM_ACCEPT_PLAINTEXT=1`` agrees to swarms with ``encryption="none"``.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ class SwarmMod:
         phase = fields.phase
         if phase == "enrol":
             return _reply(message, self._enrol(fields, context))
-        keys = load_keys(context)
+        keys = keys_of(context)
         if keys is None:
             raise ProtocolError(
                 f"this site got a swarm's {phase!r} message before it enrolled; the relay must "
@@ -114,11 +115,7 @@ class SwarmMod:
     def _enrol(self, fields: read.Fields, context: Context) -> Answer:
         """Make keys at first contact, and sign who this node is."""
         request = fields.enrol_request()
-        keys = load_keys(context)
-        if keys is None:
-            keys = MemberKeys.generate()
-            save_keys(context, keys)
-        return write.enrol_reply(keys.enrol(request, label(context)))
+        return write.enrol_reply(enrolling_keys(context).enrol(request, label(context)))
 
 
 swarm_mod = SwarmMod()

@@ -32,7 +32,7 @@ from .protocol.member import last_certified
 from .protocol.memory import Parent
 from .protocol.messages import ModelProof, SealRequest
 from .protocol.relay import with_witnesses, witnesses_of
-from .protocol.terms import ENCRYPTIONS, Encryption
+from .protocol.terms import ENCRYPTIONS, Encryption, Terms
 from .protocol.types import LedgerView
 from .report.evidence import EvidenceWriter, default_directory
 
@@ -184,6 +184,20 @@ class SwarmStrategy(Strategy):
         finally:
             self._complete_evidence(self._model)
             self.close()
+
+    def terms(self, capacity: int) -> Terms:
+        """The numbers that all members of this strategy's swarm must share.
+
+        A consortium that founds its swarm first pins them:
+        ``json.dumps(strategy.terms(16).to_json())`` makes the file for
+        ``flwr-swarm consortium found --terms``.
+
+        Parameters
+        ----------
+        capacity : int
+            Most members that one sum can hold, 1 to 256. More members round coarser.
+        """
+        return self._founding.terms(capacity, self._weight_key(), self._spec)
 
     def close(self) -> None:
         """Stop the chain that this strategy started. `start` calls it by itself."""
@@ -348,7 +362,7 @@ class SwarmStrategy(Strategy):
         assert self._consortium is not None  # noqa: S101 - its one caller looked
         return self._consortium.join(
             grid,
-            terms=lambda n: self._founding.terms(n, self._weight_key(), self._spec),
+            terms=self.terms,
             needed=self._needed,
             seconds=self._enrol_seconds,
             clock=self._clock,

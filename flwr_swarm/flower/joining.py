@@ -13,7 +13,7 @@ from .._exceptions import ConfigurationError, NotAMember, WrongChain
 from ..chain.client import ReadOnlyLedger
 from ..protocol.messages import Place
 from ..protocol.quorum import check_protects
-from ..protocol.terms import Terms
+from ..protocol.terms import Terms, default_capacity
 from .enrolment import connected, enrol, printable
 from .founding import Swarm
 from .trips import Clock
@@ -35,7 +35,7 @@ class Consortium:
         Pinned chain id; None pins the one that is found first.
     capacity : int or None
         Most members that one sum can hold, as the consortium's terms state it; None stands for
-        the number of members.
+        the default of `flwr-swarm consortium found`: 16, or 64 where they are more.
     """
 
     chain: str
@@ -85,7 +85,7 @@ class Consortium:
                 "version cannot resume another run's; a contract is one study: found the next one "
                 "with `flwr-swarm consortium found`"
             )
-        ours = terms(self.capacity or len(view.seated))
+        ours = terms(self.capacity or default_capacity(len(view.seated)))
         if ours.hash() != view.policy.terms:
             raise WrongChain(
                 f"the contract pins terms with hash {view.policy.terms.hex()}, this strategy's "

@@ -12,8 +12,15 @@ from ..encryption import Codec
 from .hashing import terms_hash
 
 PROTOCOL_VERSION: Final = 1
+_SMALL: Final = 16
+_LARGE: Final = 64
 Encryption = Literal["threshold", "none"]
 ENCRYPTIONS: Final = ("threshold", "none")
+
+
+def default_capacity(members: int) -> int:
+    """Most members that a new consortium's sums hold: room to grow, at little cost in rounding."""
+    return _SMALL if members <= _SMALL else _LARGE
 
 
 @dataclass(frozen=True, kw_only=True)

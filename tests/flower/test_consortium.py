@@ -21,13 +21,14 @@ from flwr_swarm.chain.server import ChainServer
 from flwr_swarm.chain.signing import sign_consent
 from flwr_swarm.flower.keys import MemberKeys
 from flwr_swarm.flower.state import save_keys
+from flwr_swarm.keystore import Keystore
 from flwr_swarm.protocol.ledger import ProposeCall, VoteCall
 from flwr_swarm.protocol.quorum import smallest_threshold
 from flwr_swarm.protocol.terms import Terms
 from flwr_swarm.protocol.types import Card, Change, Kind, Phase, Policy
 from flwr_swarm.report.verify import verify
 
-CAPACITY = 8
+CAPACITY = 16
 
 
 def terms(**changes: Any) -> Terms:
@@ -64,9 +65,7 @@ class Founded:
             policy=policy_for(n),
             key=deployer,
         )
-        self.consortium = Consortium(
-            chain=self.server.url, contract=self.contract, chain_id=4242, capacity=CAPACITY
-        )
+        self.consortium = Consortium(chain=self.server.url, contract=self.contract, chain_id=4242)
         options = {"strategy": inner(3), "consortium": self.consortium, "members": n} | options
         self.bench = Bench(directory, nodes=n, time=self.time, **options)
         for i in range(n):
@@ -241,3 +240,66 @@ def test_a_contract_is_one_study(founded: Callable[..., Founded]) -> None:
     )
     with pytest.raises(ConfigurationError, match="holds 1 rounds already"):
         swarm.bench.round()
+
+
+# --- keys in a keystore --------------------------------------------------------------------------
+
+PASSWORD = "correct horse battery"
+
+
+def with_keystore(swarm: Founded, i: int, folder: Path) -> Keystore:
+    """Site `i` gets its keys from a keystore and from nowhere else."""
+    store = Keystore.create(folder / "keys", PASSWORD, keys=swarm.keys[i], cost=2)
+    secret = folder / "password"
+    secret.write_text(PASSWORD + "\n")
+    context = swarm.bench.context(i)
+    context.node_config |= {"swarm-keys": str(store.folder), "swarm-password-file": str(secret)}
+    del context.state["flwr_swarm.keys"]
+    return store
+
+
+def test_a_site_signs_with_its_keystore_and_keeps_no_key_in_flowers_state(
+    founded: Callable[..., Founded], tmp_path: Path
+) -> None:
+    swarm = founded(4)
+    with_keystore(swarm, 2, tmp_path)
+    assert swarm.bench.round() is not None
+    assert swarm.bench.view().current.seal_of(2) is not None
+    assert "flwr_swarm.keys" not in swarm.bench.context(2).state
+
+
+def test_a_rotated_site_uses_the_old_keys_until_the_chain_lists_the_new(
+    founded: Callable[..., Founded], tmp_path: Path
+) -> None:
+    swarm = founded(4)
+    store = with_keystore(swarm, 2, tmp_path)
+    context = swarm.bench.context(2)
+    context.node_config |= {"swarm-chain": swarm.server.url, "swarm-contract": swarm.contract}
+    assert swarm.bench.round() is not None
+    store.rotate(PASSWORD, cost=2)
+    assert swarm.bench.round() is not None
+    assert swarm.bench.view().current.seal_of(2) is not None
+    old = swarm.keys[2]
+    swarm.keys[2] = store.unlock(store.newest, PASSWORD)
+    card, expires = swarm.card(2), int(swarm.time.clock().now()) + 10**6
+    consent = sign_consent(
+        swarm.keys[2].account_key, 4242, swarm.contract, seat=2, card=card, expires=expires
+    )
+    change = Change(kind=Kind.ROTATE, seat=2, card=card, expires=expires, policy=policy_for(4))
+    swarm.decide(change, 0, 1, 3, consent=consent)
+    assert swarm.bench.view().members[2].account == swarm.keys[2].account != old.account
+    for _ in range(2):
+        assert swarm.bench.round() is not None
+        assert swarm.bench.view().current.seal_of(2) is not None
+
+
+def test_a_site_without_its_password_names_the_remedy(
+    founded: Callable[..., Founded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swarm = founded(4)
+    with_keystore(swarm, 2, tmp_path)
+    del swarm.bench.context(2).node_config["swarm-password-file"]
+    monkeypatch.delenv("FLWR_SWARM_PASSWORD", raising=False)
+    with pytest.raises(NotAMember, match="node 1002 did not enrol"):
+        swarm.bench.round()
+    assert "swarm-password-file" in swarm.bench.errors["enrol", 2]
