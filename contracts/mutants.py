@@ -35,6 +35,14 @@ STAGES = (
     ["--no-match-contract", f"{CAMPAIGNS}|GasTest"],
     ["--match-contract", CAMPAIGNS],
 )
+# Faults are in the sources: the optimiser, for which the check of the artifact stands, may rest.
+SETTINGS = {
+    "FOUNDRY_OPTIMIZER": "false",
+    "FOUNDRY_CODE_SIZE_LIMIT": "200000",
+    "FOUNDRY_FUZZ_RUNS": "64",
+    "FOUNDRY_INVARIANT_RUNS": "16",
+    "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
+}
 CHAIN_TESTS = (
     "test_refusals.py",
     "test_certificates.py",
