@@ -242,14 +242,15 @@ class EmbeddedChain:
             return self._engine.height if which in jsonrpc.NEWEST else int(which, 16)
 
         low, high = bound(wanted.get("fromBlock", "latest")), bound(wanted.get("toBlock", "latest"))
-        if wanted.get("topics"):
-            raise RpcError(jsonrpc.BAD_PARAMS, "logs are filtered by address and block only")
-        contract = wanted["address"].lower()
+        contracts, topics = (
+            jsonrpc.choices(wanted["address"]),
+            jsonrpc.topics(wanted.get("topics") or []),
+        )
         return [
             log
             for digest in self._mined[max(low - 1, 0) : max(high, 0)]
             for log in self._receipts[digest]["logs"]
-            if log["address"].lower() == contract
+            if log["address"].lower() in contracts and jsonrpc.matches(log["topics"], topics)
         ]
 
     _METHODS: Final[dict[str, Callable[..., Any]]] = {

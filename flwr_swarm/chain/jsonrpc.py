@@ -111,3 +111,21 @@ def block(fields: dict[str, Any]) -> dict[str, Any]:
         "baseFeePerGas": hex(fields["base_fee_per_gas"]),
         "transactions": [hexed(digest) for digest in fields["transactions"]],
     }
+
+
+def choices(wanted: Any) -> frozenset[str]:
+    """Read what a filter accepts in one place: one value, or a list of several."""
+    return frozenset(str.lower(one) for one in ([wanted] if isinstance(wanted, str) else wanted))
+
+
+def topics(wanted: Any) -> list[frozenset[str] | None]:
+    """Read a filter of topics, by place; null stands for any."""
+    return [None if choice is None else choices(choice) for choice in wanted]
+
+
+def matches(found: list[str], wanted: list[frozenset[str] | None]) -> bool:
+    """Whether a log's topics pass what `topics` read."""
+    return len(found) >= len(wanted) and all(
+        choice is None or topic.lower() in choice
+        for topic, choice in zip(found, wanted, strict=False)
+    )

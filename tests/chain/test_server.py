@@ -68,7 +68,7 @@ def test_the_server_says_that_it_is_for_development(
         (rpc("eth_call", {"to": "0x12"}), -32602),
         (rpc("eth_getTransactionByHash", 7), -32602),
         (rpc("eth_getBlockByNumber", "x"), -32602),
-        (rpc("eth_getLogs", {"address": "0x", "topics": ["0x"]}), -32602),
+        (rpc("eth_getLogs", {"address": "0x", "topics": [7]}), -32602),
         (rpc("eth_sendRawTransaction", "0x02ff"), -32000),
         (rpc("eth_sendRawTransaction", "0x"), -32000),
     ],
