@@ -14,8 +14,8 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from flwr_swarm._exceptions import NotAMember, TransactionRefused
-from flwr_swarm.chain.client import ChainLedger, ReadOnlyLedger
 from flwr_swarm.chain.address import contract_address
+from flwr_swarm.chain.client import ChainLedger, ReadOnlyLedger
 from flwr_swarm.chain.deploy import deploy
 from flwr_swarm.chain.embedded import EmbeddedChain
 from flwr_swarm.chain.founding import found
@@ -51,6 +51,7 @@ def key_of(index: int) -> LocalAccount:
     return Account.from_key(digest("key", index))
 
 
+@cache
 def number_of(account: str) -> int:
     """Which of the first hundred keys has `account`."""
     return next(i for i in range(100) if key_of(i).address == account)

@@ -15,7 +15,7 @@ def test_a_founded_swarm_is_idle_and_holds_what_it_was_given(chain: EmbeddedChai
     view = swarm.view
     assert (view.chain_id, view.contract) == (chain.chain_id, swarm.contract)
     assert view.policy == swarm.policy
-    assert view.members == swarm.genesis
+    assert view.members == swarm.replica().members
     assert (view.current.number, view.current.phase, view.final) == (0, Phase.IDLE, None)
 
 
