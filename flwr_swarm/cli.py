@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from . import __version__
 from ._exceptions import SwarmError
-from .commands import chain, consortium, member, output
+from .commands import chain, consortium, contributions, member, output
 from .commands.options import Json
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.add_typer(member.app, name="member")
 app.add_typer(consortium.app, name="consortium")
 app.add_typer(chain.app, name="chain")
+app.command(epilog=contributions.EXAMPLE)(contributions.contributions)
 _INTERRUPTED = 130
 
 

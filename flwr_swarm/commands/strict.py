@@ -10,10 +10,12 @@ from typing import Any, Final
 from eth_utils.address import is_checksum_address, is_hex_address, to_checksum_address
 
 from .._exceptions import ConfigurationError, WireError
+from ..protocol.hashing import parse_json
 
 UINT64: Final = 1 << 64
 SEATS: Final = 64
 _LARGEST_FILE: Final = 1 << 20
+_DEEPEST: Final = 8
 
 
 def save(path: Path, fields: Mapping[str, Any]) -> None:
@@ -46,10 +48,11 @@ def read_json(path: Path) -> Any:
             data = file.read(_LARGEST_FILE + 1)
         if len(data) > _LARGEST_FILE:
             raise ValueError("too long")
+        parse_json(data, deepest=_DEEPEST)
         return json.loads(data, object_pairs_hook=once)
     except OSError as error:
         raise ConfigurationError(f"cannot read {path} ({error.strerror}); check its name") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise WireError(
             f"{path} is not JSON of the expected form; ask for the file again"
         ) from None

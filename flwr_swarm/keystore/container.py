@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 
 from .._exceptions import KeystoreError, WrongPassword
+from ..protocol.hashing import parse_json
 from . import files
 
 STANDARD_COST: Final = 1 << 18
@@ -17,6 +17,7 @@ SHORTEST_PASSWORD: Final = 12
 _LARGEST_COST: Final = 1 << 22
 _MOST_BLOCKS: Final = 16
 _KEY_BYTES: Final = 32
+_DEEPEST: Final = 4
 
 
 def check_new(password: str, cost: int) -> None:
@@ -52,8 +53,8 @@ def parsed(path: Path) -> dict[str, Any]:
     """
     data = files.read_private(path)
     try:
-        fields = json.loads(data)
-    except (ValueError, RecursionError):
+        fields = parse_json(data, deepest=_DEEPEST)
+    except ValueError:
         fields = None
     if not isinstance(fields, dict):
         raise KeystoreError(f"{path} is no key file; restore it from your backup")

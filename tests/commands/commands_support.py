@@ -7,12 +7,14 @@ from pathlib import Path
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # typer still uses deprecated names of click's
-    from typer.testing import CliRunner
+    import typer.main
+    from click.testing import CliRunner
 
 from flwr_swarm.cli import app
 from flwr_swarm.commands.options import Settings
 from flwr_swarm.keystore import Keystore
 
+COMMAND = typer.main.get_command(app)
 PASSWORD = "correct horse battery"
 
 
@@ -27,7 +29,7 @@ class Desk:
     def run(self, *arguments, code=0, **options):
         environment = self.environment | options.pop("environment", {})
         result = CliRunner().invoke(
-            app,
+            COMMAND,
             [str(argument) for argument in arguments],
             env=environment,
             obj=Settings(cost=2),
