@@ -77,6 +77,9 @@ contract GovernanceTest is Consortium {
         uint64 id = _propose(0, _change(SwarmTypes.Kind.POLICY, NONE, 7));
         bytes memory twice = abi.encodeWithSelector(SwarmWords.AlreadyVoted.selector, id, 0);
         _refuses(_account(0), _voteData(id), twice);
+        _vote(6, id, false);
+        twice = abi.encodeWithSelector(SwarmWords.AlreadyVoted.selector, id, 6);
+        _refuses(_account(6), _voteData(id), twice); // nor does an opponent turn supporter
         uint64 closes = swarm.proposalAt(id).closes;
         same(closes, block.timestamp + 86_400, "closes");
         vm.warp(closes);
