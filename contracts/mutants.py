@@ -3,8 +3,8 @@
     python contracts/mutants.py              all; a table; status 1 if two or more survive
     python contracts/mutants.py -k quorum    those whose name holds a word
 
-A fault goes first to forge's unit and fuzz tests, then to its campaigns, then to tests/chain; the
-first failure ends it. The unchanged copy must pass first, and a fault that does not compile, or
+A fault goes first to forge's unit and fuzz tests, then to its campaigns, then (--chain) to
+tests/chain; the first failure ends it. The unchanged copy must pass first, and a fault that does not compile, or
 whose line is gone from the source, is an error and no catch.
 """
 
@@ -155,7 +155,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-k", default="", help="only faults whose name holds this")
     parser.add_argument("-n", type=int, default=2, help="processes")
-    parser.add_argument("--no-chain", action="store_true", help="forge's tests only")
+    parser.add_argument("--chain", action="store_true", help="then tests/chain, which is slow")
     chosen = parser.parse_args(arguments)
     build.install()
     faults = [fault for fault in FAULTS if chosen.k in fault.name]
@@ -167,7 +167,7 @@ def main(arguments: list[str]) -> int:
         first = Path(folder) / "0"
         first.mkdir()
         found = Bench(first)
-        caught = found.first_failure(not chosen.no_chain)
+        caught = found.first_failure(chosen.chain)
         if caught is not None:
             raise SystemExit(f"the contracts as they are fail {caught}")
         benches.put(found)
@@ -181,7 +181,7 @@ def main(arguments: list[str]) -> int:
         def judged(fault: Fault) -> Verdict:
             bench = benches.get()
             try:
-                verdict = bench.judge(fault, not chosen.no_chain)
+                verdict = bench.judge(fault, chosen.chain)
             finally:
                 benches.put(bench)
             print(f"{verdict.seconds:5.0f} s  {fault.name}: {verdict.caught}", flush=True)
