@@ -4,8 +4,8 @@
     python contracts/mutants.py -k quorum    those whose name holds a word
 
 A fault goes first to forge's unit and fuzz tests, then to its campaigns, then (--chain) to
-tests/chain; the first failure ends it. The unchanged copy must pass first, and a fault that does not compile, or
-whose line is gone from the source, is an error and no catch.
+tests/chain; the first failure ends it. The unchanged copy must pass first, and a fault that does
+not compile, or whose line is gone from the source, is an error and no catch.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 from flwr_swarm.chain import artifact
@@ -23,5 +24,8 @@ def _load() -> artifact.Artifact:
     )
 
 
-# Loaded with -p, before any test module has imported the name.
-artifact.load = _load
+# Before any test module; but importing the package has bound the name in modules of its own.
+_shipped = artifact.load
+for _name, _module in list(sys.modules.items()):
+    if _name.startswith("flwr_swarm") and getattr(_module, "load", None) is _shipped:
+        _module.load = _load
