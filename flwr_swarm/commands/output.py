@@ -117,6 +117,7 @@ def confirm(question: str, *, yes: bool) -> None:
     try:
         agreed = typer.confirm(question, err=True)
     except typer.Abort:
+        typer.echo(err=True)  # the question's line has no end yet
         agreed = False
     if not agreed:
         raise ConfigurationError("nothing was sent; answer y, or add --yes to agree beforehand")

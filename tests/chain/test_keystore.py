@@ -21,7 +21,7 @@ from flwr_swarm._exceptions import (
     WrongPassword,
 )
 from flwr_swarm.flower.keys import MemberKeys
-from flwr_swarm.keystore import STANDARD_COST, Keystore, files
+from flwr_swarm.keystore import STANDARD_COST, Keystore, container, files
 
 CHEAP = 2
 PASSWORD = "correct horse battery"
@@ -209,14 +209,20 @@ def test_a_damaged_file_never_opens_as_another_key(store, keys, name, data):
     assert opened == keys
 
 
-def test_a_file_cannot_ask_for_the_machines_memory(store):
+def test_a_file_cannot_ask_for_the_machines_memory_or_time(store, monkeypatch):
     path = store.folder / "0001" / "account.json"
-    fields = json.loads(path.read_text())
+    original, tried = json.loads(path.read_text()), []
+    monkeypatch.setattr(container, "decode_keyfile_json", lambda *_: tried.append(1) or b"")
+    with pytest.raises(KeystoreError):
+        Keystore.open(store.folder, PASSWORD)
+    assert tried == [1]  # an honest file is tried
     for change in ({"n": 1 << 40}, {"r": 1 << 20}, {"p": 1 << 20}, {"n": -1}, {"n": "x"}):
+        fields = json.loads(json.dumps(original))
         fields["crypto"]["kdfparams"] |= change
         path.write_text(json.dumps(fields))
         with pytest.raises(KeystoreError, match="damaged"):
             Keystore.open(store.folder, PASSWORD)
+    assert tried == [1]
 
 
 def test_files_of_two_members_do_not_mix(store, tmp_path):

@@ -3,6 +3,7 @@
 import getpass
 import logging
 import sys
+import warnings
 
 import pytest
 import typer.main
@@ -63,8 +64,6 @@ def test_without_a_terminal_nothing_is_asked(monkeypatch):
 
 
 def test_a_terminal_that_would_echo_is_refused(monkeypatch):
-    import warnings
-
     def echoing(_):
         warnings.warn("Can not control echo on the terminal.", getpass.GetPassWarning, stacklevel=2)
         raise AssertionError("the password was read in the clear")
@@ -72,7 +71,8 @@ def test_a_terminal_that_would_echo_is_refused(monkeypatch):
     monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(getpass, "getpass", echoing)
-    with pytest.raises(ConfigurationError, match="cannot hide"):
+    with warnings.catch_warnings(), pytest.raises(ConfigurationError, match="cannot hide"):
+        warnings.simplefilter("ignore")  # as a program would have it
         passwords.existing(None)
 
 
