@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -140,6 +141,12 @@ class Swarm:
             weight_class=i % 20,
         )
         return replace(usual, **changes)
+
+    def again(self) -> Swarm:
+        """The same swarm with ledgers of its own, for another test."""
+        other = copy.copy(self)
+        other.ledgers = Made(lambda i: self.ledger(key_of(i)))
+        return other
 
     def replica(self) -> State:
         """The state in Python that the contract was founded with."""
