@@ -2,6 +2,8 @@
 
 import getpass
 import logging
+import os
+import subprocess
 import sys
 import warnings
 
@@ -71,9 +73,43 @@ def test_a_terminal_that_would_echo_is_refused(monkeypatch):
     monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(getpass, "getpass", echoing)
-    with warnings.catch_warnings(), pytest.raises(ConfigurationError, match="cannot hide"):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as a program would have it
-        passwords.existing(None)
+        with pytest.raises(ConfigurationError, match="cannot hide"):
+            passwords.existing(None)
+
+
+# A terminal around the command, whose keyboard is a pipe and whose screen is another.
+TERMINAL = """
+import pty, sys
+command = "from flwr_swarm.cli import app; from flwr_swarm.commands.options import Settings; "
+command += "app(obj=Settings(cost=2))"
+status = pty.spawn([sys.executable, "-c", command, *sys.argv[1:]])
+sys.exit(status >> 8)
+"""
+
+
+def test_a_real_terminal_shows_nothing_of_what_is_typed(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != PASSWORD_VARIABLE}
+    with subprocess.Popen(
+        [sys.executable, "-c", TERMINAL, "member", "keygen", "--dir", str(tmp_path / "k")],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as terminal:
+        screen = b""
+        for prompt in (b"Password for the new keys: ", b"The same again: "):
+            while not screen.endswith(prompt):
+                screen += (read := os.read(terminal.stdout.fileno(), 1))
+                assert read, screen
+            terminal.stdin.write(PASSWORD.encode() + b"\n")
+            terminal.stdin.flush()
+        while read := os.read(terminal.stdout.fileno(), 1000):
+            screen += read
+        assert terminal.wait(timeout=60) == 0
+    made = Keystore.open(tmp_path / "k", PASSWORD)
+    assert made.account.encode() in screen
+    assert PASSWORD.encode() not in screen
 
 
 def options(command, path=()):
