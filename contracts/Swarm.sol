@@ -103,6 +103,7 @@ contract Swarm is Merging {
     }
 
     /// @notice Say what training cost after sealing has closed: nothing joins the sum any more.
+    /// @dev The deadline was missed all the same: everybody else waited for it.
     function late(uint64 round, uint64 epsilon) external {
         uint8 who = _sender();
         if (suspended.has(who)) revert MemberIsSuspended(who);
@@ -115,9 +116,6 @@ contract Swarm is Merging {
         if (r.late.has(who)) revert AlreadyLate(round, who); // I4
         _spend(who, epsilon);
         r.late |= uint64(1) << who;
-        r.missed &= ~(uint64(1) << who);
-        benched &= ~(uint64(1) << who);
-        _present(who);
         emit SealedLate(round, who, epsilon);
     }
 
@@ -128,7 +126,7 @@ contract Swarm is Merging {
         Round storage r = _rounds[round];
         if (r.phase != Phase.SEALING) revert SealingClosed(round);
         if (block.timestamp <= r.sealDeadline) revert DeadlineNotReached(r.sealDeadline);
-        uint64 missing = _eligible() & ~(r.sealers | r.abstained | r.late);
+        uint64 missing = _eligible() & ~(r.sealers | r.abstained);
         emit MembersMissed(round, missing);
         if (_policy.closeAt >= _eligible().count()) {
             r.missed = missing;

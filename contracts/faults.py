@@ -100,6 +100,12 @@ FAULTS = (
         "r.late |= uint64(1) << who; r.sealers |= uint64(1) << who;",
     ),
     Fault(
+        "coming late undoes a miss",
+        "Swarm.sol",
+        "r.late |= uint64(1) << who;",
+        "r.late |= uint64(1) << who; _present(who);",
+    ),
+    Fault(
         "the suspended seal",
         "Swarm.sol",
         "    function _seal(uint8 who, SealCall calldata call_, bool carried) private {\n"

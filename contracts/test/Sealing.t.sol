@@ -50,7 +50,8 @@ contract SealingTest is Consortium {
         swarm.late(1, 7);
         vm.prank(_account(0));
         swarm.close(1);
-        same(_round().missed, 0, "missed");
+        same(_round().missed, 1 << 6, "late is missed");
+        same(_seats()[6].absences, 1, "and counts");
         same(_round().sealers, 0x3F, "sealers");
         same(_seats()[6].epsilon, 7, "spent");
         _refuses(
@@ -58,6 +59,18 @@ contract SealingTest is Consortium {
             abi.encodeCall(Surface.late, (1, 7)),
             abi.encodeWithSelector(SwarmWords.AlreadyLate.selector, 1, 6)
         );
+    }
+
+    function test_coming_late_undoes_no_miss() public {
+        _sealAll(0x3F, 1);
+        vm.warp(_round().sealDeadline + 1);
+        vm.prank(_account(0));
+        swarm.close(1);
+        vm.prank(_account(6));
+        swarm.late(1, 7);
+        same(_round().missed, 1 << 6, "missed");
+        same(swarm.benched(), 1 << 6, "benched");
+        same(_seats()[6].absences, 1, "absences");
     }
 
     function test_the_budget_ends_at_the_cap() public {

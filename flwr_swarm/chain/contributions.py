@@ -30,11 +30,11 @@ class Contribution:
     included : int
         Certified sums that hold an update of it.
     late : int
-        Rounds for which it trained too late.
+        Rounds for which it trained too late, and said so.
     abstained : int
         Rounds from which it abstained.
     missed : int
-        Rounds whose sealing was closed without a word of it, and for which none came later.
+        Rounds whose sealing deadline passed without a word of it, late ones among them.
     led : int
         Rounds that it led to their certificate.
     stalled : int
@@ -124,7 +124,6 @@ class _Tally:
         self._cards: dict[int, Card] = {}  # by proposal
         self._passed = 0
         self._leader = 0
-        self._missed: tuple[int, frozenset[int]] = (0, frozenset())
         self._committee: frozenset[int] = frozenset()
         # Of the newest certified round, and of the one before the round that runs.
         self._final: tuple[int, frozenset[int]] = (0, frozenset())
@@ -186,15 +185,9 @@ class _Tally:
         seat = e["member"]
         self.add("late", seat)
         self.note(seat, epsilon=e["epsilon"])
-        number, missing = self._missed
-        if number == e["round"] and seat in missing:
-            self._missed = (number, missing - {seat})
-            self.note(seat, missed=self.seated[seat].missed - 1)
 
     def missing(self, e: dict[str, Any]) -> None:
-        missing = frozenset(unbits(e["missing"]))
-        self._missed = (e["round"], missing)
-        self.add("missed", *missing)
+        self.add("missed", *unbits(e["missing"]))
 
     def drawn(self, e: dict[str, Any]) -> None:
         self._committee = frozenset(e["committee"])

@@ -133,13 +133,8 @@ def late(state: State, who: int, call: LateCall, now: int) -> tuple[State, list[
     _check_free(round_, who)
     if who in round_.late:
         raise TransactionRefused("AlreadyLate", f"round {call.round}, member {who}")
-    state = present(_spend(state, who, call.epsilon), who)
-    round_ = replace(
-        round_,
-        late=tuple(sorted((*round_.late, who))),
-        missed=tuple(m for m in round_.missed if m != who),
-    )
-    state = replace(state, benched=state.benched - {who})
+    state = _spend(state, who, call.epsilon)
+    round_ = replace(round_, late=tuple(sorted((*round_.late, who))))
     event = {"round": call.round, "member": who, "epsilon": call.epsilon}
     return state.with_record(replace(record, round=round_)), [("SealedLate", event)]
 
@@ -153,7 +148,7 @@ def close(state: State, call: CloseCall, now: int) -> tuple[State, list[Event]]:
         raise TransactionRefused("SealingClosed", f"round {call.round}")
     if now <= round_.seal_deadline:
         raise TransactionRefused("DeadlineNotReached", f"{round_.seal_deadline}")
-    missing = _waiting(state) - frozenset(round_.late)
+    missing = _waiting(state)
     record = replace(record, missed=tuple(sorted(missing)))
     events: list[Event] = [("MembersMissed", {"round": call.round, "missing": bits(missing)})]
     if state.policy.close_at >= len(state.eligible):  # so each of them was asked

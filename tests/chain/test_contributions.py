@@ -67,9 +67,7 @@ class Watch:
         self.add("late", {*now.round.late} - {*was.round.late})
         self.add("abstained", {*now.round.abstained} - {*was.round.abstained} - old.ahead)
         self.add("abstained", new.ahead - old.ahead)
-        absent = {*now.missed} - {*now.round.late}
-        self.add("missed", absent - ({*was.missed} - {*was.round.late}))
-        self.add("missed", ({*was.missed} - {*was.round.late}) - absent, -1)
+        self.add("missed", {*now.missed} - {*was.missed})
         self.add("stalled", now.failed_leaders[len(was.failed_leaders) :])
         if now.round.certificate and not was.round.certificate:
             self.add("included", now.round.certificate.included)
