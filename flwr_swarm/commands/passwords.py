@@ -7,12 +7,10 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Final
 
 from .._exceptions import ConfigurationError
+from ..keystore.passwords import from_file
 from .options import PASSWORD_VARIABLE
-
-_LONGEST: Final = 4096
 
 
 def existing(file: Path | None) -> str:
@@ -46,21 +44,7 @@ def new(file: Path | None) -> str:
 
 def _given(file: Path | None) -> str | None:
     if file is not None:
-        try:
-            with file.open(encoding="utf-8", newline="") as opened:
-                text = opened.read(_LONGEST + 1)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(
-                f"the password file {file} cannot be read ({type(error).__name__}); it holds the "
-                "password in its one line"
-            ) from None
-        password = text.removesuffix("\n").removesuffix("\r")
-        if not password or len(password) > _LONGEST or set(password) & set("\r\n"):
-            raise ConfigurationError(
-                f"the password file {file} must hold the password in one line of at most "
-                f"{_LONGEST} characters"
-            )
-        return password
+        return from_file(file)
     return os.environ.get(PASSWORD_VARIABLE) or None
 
 

@@ -16,6 +16,7 @@ from flwr_swarm._exceptions import ConfigurationError
 from flwr_swarm.commands import passwords
 from flwr_swarm.commands.options import PASSWORD_VARIABLE
 from flwr_swarm.keystore import Keystore
+from flwr_swarm.keystore import passwords as stored
 
 
 @pytest.fixture
@@ -110,6 +111,11 @@ def test_a_real_terminal_shows_nothing_of_what_is_typed(tmp_path):
     made = Keystore.open(tmp_path / "k", PASSWORD)
     assert made.account.encode() in screen
     assert PASSWORD.encode() not in screen
+
+
+def test_commands_and_sites_read_the_same_variable():
+    """The name is there twice, because help must not wait for the keystore's libraries."""
+    assert stored.PASSWORD_VARIABLE == PASSWORD_VARIABLE
 
 
 def options(command, path=()):
