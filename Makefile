@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 # One thread a process: two cores are shared by the relay, the chain and the sites.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check contracts contracts-check clean
+.PHONY: demo test check contracts contracts-build mutants nightly clean
 
 demo: $(VENV)/.demo  ## install, then train four hospitals as a swarm (about 4 minutes)
 	$(BIN)/flwr-swarm demo $(ARGS)
@@ -19,12 +19,26 @@ check: $(VENV)/.dev  ## lint and type-check
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-contracts: $(VENV)/.dev  ## compile the contracts into the artifact that ships in the wheel
+contracts-build: $(VENV)/.dev  ## compile the contracts into the artifact that ships in the wheel
 	$(BIN)/python contracts/build.py
 
-contracts-check: $(VENV)/.dev  ## compile the contracts again and compare with what ships
+contracts: $(VENV)/.dev .venv-halmos/.done .venv-slither/.done  ## every check of the contracts; offline once installed
 	$(BIN)/python contracts/build.py --check
-	$(BIN)/python -m pytest -m node tests/contracts
+	$(BIN)/python -m pytest -m '' tests/contracts
+	$(BIN)/python -m pytest -m node tests/chain
+	$(BIN)/python contracts/check.py forge
+	$(BIN)/python contracts/check.py gas
+	$(BIN)/python contracts/check.py halmos
+	$(BIN)/python contracts/check.py slither
+
+mutants: $(VENV)/.dev  ## plant faults into the contracts, one at a time (about 10 minutes)
+	$(BIN)/python contracts/mutants.py
+
+nightly: $(VENV)/.dev  ## what CI is too short for
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --dist worksteal tests/chain
+	$(BIN)/python contracts/mutants.py --chain
+	$(BIN)/python -m benchmarks.durability
+	$(BIN)/python -m benchmarks.election
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; name it: make PYTHON=python3.11"'
@@ -42,5 +56,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[dev]'
 	touch $@
 
+# slither pins another web3 than we use, halmos other pins again: each has an environment of its own.
+.venv-%/.done: contracts/tools/%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info contracts/node_modules .hypothesis .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-halmos .venv-slither build dist *.egg-info contracts/node_modules .hypothesis .mypy_cache .ruff_cache .pytest_cache

@@ -30,6 +30,7 @@ from .protocol.merge import merge
 from .protocol.messages import SealRequest
 from .protocol.open import certify, release
 from .protocol.seal import begin_seal, finish_seal
+from .protocol.types import Phase
 
 log = logging.getLogger("flwr.swarm")
 
@@ -153,7 +154,8 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
     try:
         task = begin_seal(site.member, request, view, model, state)
     except ModelRefused:
-        site.abstain(request.round)  # nobody need wait; and the ledger hears of the refusal
+        if view.current.phase is Phase.SEALING:
+            site.abstain(request.round)  # nobody need wait, and the ledger hears of the refusal
         raise
     try:
         privacy.reconcile(site.context.state, task.me.epsilon)

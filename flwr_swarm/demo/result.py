@@ -17,7 +17,7 @@ _PACKAGES: Final = (
     "torch",
     "opacus",
     "tenseal",
-    "web3",
+    "eth-account",
     "eth-tester",
     "py-evm",
     "ray",

@@ -88,6 +88,6 @@ def test_every_fault_finds_its_line() -> None:
 @pytest.mark.node
 def test_building_again_gives_the_same_bytes() -> None:
     if not (CONTRACTS / "node_modules" / "solc").is_dir():
-        pytest.fail("the compiler is not installed; run: make contracts-check")
+        pytest.fail("the compiler is not installed; run: make contracts")
     build = module("build")
     assert build.render(build.compile_contracts()) == ARTIFACT.read_text()

@@ -204,7 +204,7 @@ def test_another_place_is_refused_in_every_phase(trained: Bench, phase: str) -> 
     expect(trained, with_fields(chain_url="http://10.0.0.1:8545"), "WrongChain", "not on this")
     expect(trained, with_fields(chain_url="http://127.0.0.1.example.org:80"), "WrongChain")
     expect(trained, with_fields(chain_id=1), "WrongChain", "chain id")
-    expect(trained, with_fields(contract="0x" + "11" * 20), "WrongChain", "no contract")
+    expect(trained, with_fields(contract="0x" + "11" * 20), "NoContract", "no contract")
 
 
 def test_a_second_swarm_cannot_take_over_a_site(trained: Bench, tmp_path: Path) -> None:

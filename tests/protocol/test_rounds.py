@@ -21,6 +21,7 @@ from flwr_swarm._exceptions import (
     OpeningRejected,
     ProtocolError,
     SealMismatch,
+    ShareRefused,
     StaleRound,
 )
 from flwr_swarm.chain.signing import recover_certifier
@@ -227,12 +228,12 @@ def test_nothing_is_released_for_another_certificate_than_the_ledgers(scene: Sce
 def test_a_share_of_another_holder_sender_or_round_is_not_used(scene: Scene) -> None:
     site, request = fresh(scene.sites[0], opened={}), scene.open_requests[0]
     others = [
-        {**request.envelopes, 1: scene.open_requests[2].envelopes[1]},
-        {**request.envelopes, 1: request.envelopes[2]},
-        {m: e for m, e in request.envelopes.items() if m != 1},
+        (ShareRefused, {**request.envelopes, 1: scene.open_requests[2].envelopes[1]}),
+        (SealMismatch, {**request.envelopes, 1: request.envelopes[2]}),
+        (SealMismatch, {m: e for m, e in request.envelopes.items() if m != 1}),
     ]
-    for envelopes in others:
-        with pytest.raises(SealMismatch):
+    for error, envelopes in others:
+        with pytest.raises(error):
             release(site, replace(request, envelopes=envelopes), scene.certified)
 
 
