@@ -208,6 +208,8 @@ class EmbeddedChain:
         transaction = jsonrpc.parse_transaction(raw, self.chain_id)
         if transaction["hash"] in self._transactions:
             raise RpcError(jsonrpc.REFUSED, "already known")
+        if int(transaction["gas"], 16) > GAS_LIMIT:
+            raise RpcError(jsonrpc.REFUSED, f"a transaction has at most {GAS_LIMIT} gas here")
         expected = self._nonce(transaction["from"])
         nonce = int(transaction["nonce"], 16)
         if nonce != expected:

@@ -21,7 +21,8 @@ from eth_utils.exceptions import ValidationError
 from . import jsonrpc
 from .jsonrpc import RpcError
 
-GAS_LIMIT: Final = 30_000_000
+GAS_LIMIT: Final = 50_000_000
+"""Of one transaction; enough to found a swarm of 64."""
 TREASURY: Final[LocalAccount] = Account.from_key((1).to_bytes(32, "big"))
 """Holds all money of a development chain; its key is no secret."""
 _COINBASE: Final = bytes(20)
@@ -50,9 +51,10 @@ class Engine:
     def __init__(self, *, chain_id: int, genesis_time: int) -> None:
         self.chain_id = chain_id
         genesis = PyEVMBackend.generate_genesis_params(
-            {"timestamp": genesis_time, "gas_limit": GAS_LIMIT}
+            {"timestamp": genesis_time, "gas_limit": 2 * GAS_LIMIT}
         )
-        genesis["base_fee_per_gas"] = 0  # stays zero while blocks are at most half full
+        # It stays zero while blocks are at most half full, and each holds one transaction.
+        genesis["base_fee_per_gas"] = 0
         state = {"balance": 2**128, "nonce": 0, "code": b"", "storage": {}}
         self._backend = PyEVMBackend(
             genesis_parameters=genesis,

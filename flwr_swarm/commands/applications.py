@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from .._exceptions import ConfigurationError, WireError, WrongChain
 from ..chain.enode import LONGEST, Enode
 from ..chain.signing import SIGNATURE_BYTES, recover_consent, sign_consent
-from ..flower.keys import MemberKeys
+from ..keystore.keys import MemberKeys
 from ..protocol.types import EPSILON_UNIT, HASH_BYTES, ZERO_HASH, Card
 from .strict import SEATS, UINT64, address, hexed, read_json, record, text, whole
 

@@ -12,8 +12,8 @@ from ..chain.client import ChainLedger, ReadOnlyLedger
 from ..chain.jsonrpc import RpcError
 from ..chain.outbox import Outbox
 from ..chain.provider import ask, node_of
-from ..flower.keys import MemberKeys
 from ..keystore import Generation, Keystore
+from ..keystore.keys import MemberKeys
 from ..protocol.types import LedgerView, Member
 from . import passwords
 

@@ -16,14 +16,12 @@ from ..protocol.quorum import (
     smallest_threshold,
     tolerated_faults,
 )
-from ..protocol.terms import Terms
+from ..protocol.terms import Terms, default_capacity
 from ..protocol.types import EPSILON_UNIT, HASH_BYTES, NO_CAP, Policy
-from .strict import SEATS, read_json
+from .strict import read_json
 
 LARGEST_COMMITTEE: Final = 7
 MAX_MISSES: Final = 3
-SMALL: Final = 16
-"""A sum of so many members rounds finer than one of 64; larger consortia get the latter."""
 NAMES: Final = tuple(field.name for field in fields(Policy))
 _NONE: Final = "none"
 _UINT8: Final = 1 << 8
@@ -34,7 +32,7 @@ _SECONDS: Final = ("seal_seconds", "merge_seconds", "vote_seconds")
 
 def default_terms(members: int) -> Terms:
     """The numbers of `SwarmStrategy(FedAvg(...))` with room for new members."""
-    return Terms(encryption="threshold", members=SMALL if members <= SMALL else SEATS)
+    return Terms(encryption="threshold", members=default_capacity(members))
 
 
 def default_policy(members: int, terms: Terms) -> Policy:

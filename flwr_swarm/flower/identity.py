@@ -12,8 +12,8 @@ from flwr.app import Context
 from .._exceptions import ConfigurationError
 from ..chain.client import ReadOnlyLedger
 from ..keystore import Keystore
+from ..keystore.keys import MemberKeys
 from ..keystore.passwords import PASSWORD_VARIABLE, from_file
-from .keys import MemberKeys
 from .site import CHAIN_OPTION, CONTRACT_OPTION
 from .state import load_keys, save_keys
 

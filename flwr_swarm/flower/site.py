@@ -12,11 +12,11 @@ from flwr.app import Context
 
 from .._exceptions import LedgerError, TransactionRefused, WrongChain
 from ..chain.client import ChainLedger
+from ..keystore.keys import MemberKeys
 from ..protocol.ledger import AbstainCall, LateCall, Ledger
 from ..protocol.member import SwarmMember, due_calls
 from ..protocol.messages import Place
 from ..protocol.types import LedgerView
-from .keys import MemberKeys
 
 log = logging.getLogger("flwr.swarm")
 

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context
 
+from ..keystore.keys import MemberKeys
 from ..protocol.hashing import Arrays, canonical_json
 from ..protocol.memory import Held, Memory, Parent
 from ..protocol.messages import Place
 from ..protocol.terms import Terms
-from .keys import MemberKeys
 from .records import STYPE, array_record, numpy_arrays
 
 KEYS: Final = "flwr_swarm.keys"

@@ -22,9 +22,9 @@ from typing import Final, Self
 from eth_utils.address import to_checksum_address
 
 from .._exceptions import KeystoreError, KeystoreExists
-from ..flower.keys import MemberKeys
 from . import files
 from .container import STANDARD_COST, check_new, decrypted, encrypted, parsed
+from .keys import MemberKeys
 
 ACCOUNT_FILE: Final = "account.json"
 SHARE_FILE: Final = "share.json"

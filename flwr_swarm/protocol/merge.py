@@ -88,8 +88,9 @@ def _matching(
     """Payloads that match their seals, of the layout and form that most of them share.
 
     A ciphertext that comes from two members is in no sum: one of them copied it, and has no
-    shares of its key. Deterministic, so that all honest officers who got the same payloads agree. Ties go to the
-    group of the lowest member. One member's odd metrics thus exclude it, and nobody else.
+    shares of its key. Deterministic, so that all honest officers who got the same payloads
+    agree. Ties go to the group of the lowest member. One member's odd metrics thus exclude it,
+    and nobody else.
     """
     copies = Counter(payload for _, payload in request.updates.values())
     groups: dict[tuple[bytes, Hashable], dict[int, bytes]] = {}

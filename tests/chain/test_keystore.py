@@ -20,8 +20,8 @@ from flwr_swarm._exceptions import (
     SwarmError,
     WrongPassword,
 )
-from flwr_swarm.flower.keys import MemberKeys
 from flwr_swarm.keystore import STANDARD_COST, Keystore, container, files
+from flwr_swarm.keystore.keys import MemberKeys
 
 CHEAP = 2
 PASSWORD = "correct horse battery"

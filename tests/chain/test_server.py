@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from chain_support import key_of
+from chain_support import Swarm, frozen_chain, key_of
 
 from flwr_swarm._exceptions import ConfigurationError
 from flwr_swarm.chain import endpoint
@@ -156,3 +156,14 @@ def test_a_transaction_for_another_chain_is_refused_by_the_chain(chain: Embedded
     raw = "0x" + bytes(key_of(0).sign_transaction(fields).raw_transaction).hex()
     with pytest.raises(RpcError, match="invalid chain id"):
         chain.request("eth_sendRawTransaction", [raw])
+
+
+def test_the_largest_founding_leaves_gas_free() -> None:
+    """A block that is more than half full would raise the base fee, and nobody has money here."""
+    swarm = Swarm(frozen_chain(), 64)
+    assert swarm.view.current.number == 0
+    newest = swarm.chain.request("eth_getBlockByNumber", ["latest", False])
+    assert int(newest["gasUsed"], 16) > 15_000_000
+    assert newest["baseFeePerGas"] == "0x0"
+    swarm.seal(63, 1)
+    assert swarm.view.current.seal_of(63) is not None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flwr_swarm._exceptions import ConfigurationError, SwarmError, WireError, WrongChain
 from flwr_swarm.commands import applications, strict
 from flwr_swarm.commands.applications import Application, new_card
-from flwr_swarm.flower.keys import MemberKeys
+from flwr_swarm.keystore.keys import MemberKeys
 from flwr_swarm.protocol.types import ZERO_HASH, Card
 
 KEYS = MemberKeys.generate()

@@ -19,9 +19,9 @@ from flwr_swarm.chain.deploy import contract_address, deploy
 from flwr_swarm.chain.embedded import EmbeddedChain
 from flwr_swarm.chain.server import ChainServer
 from flwr_swarm.chain.signing import sign_consent
-from flwr_swarm.flower.keys import MemberKeys
 from flwr_swarm.flower.state import save_keys
 from flwr_swarm.keystore import Keystore
+from flwr_swarm.keystore.keys import MemberKeys
 from flwr_swarm.protocol.ledger import ProposeCall, VoteCall
 from flwr_swarm.protocol.quorum import smallest_threshold
 from flwr_swarm.protocol.terms import Terms

@@ -13,8 +13,8 @@ from flwr.app import Message
 from swarm_bench import Bench, inner, reply_bytes, shifted
 
 from flwr_swarm import swarm_mod
-from flwr_swarm.flower.keys import MemberKeys
 from flwr_swarm.flower.state import load_keys, load_memory
+from flwr_swarm.keystore.keys import MemberKeys
 
 
 class Leaks(logging.Handler):

@@ -11,8 +11,8 @@ from swarm_bench import Bench, set_field, twin
 from flwr_swarm import _exceptions
 from flwr_swarm._exceptions import NotAMember, SwarmError, WireError
 from flwr_swarm.flower import records, write
-from flwr_swarm.flower.keys import MemberKeys
 from flwr_swarm.flower.read import Fields
+from flwr_swarm.keystore.keys import MemberKeys
 from flwr_swarm.protocol.messages import EnrolReply, EnrolRequest
 from flwr_swarm.protocol.payload import decode_layout
 
