@@ -19,9 +19,9 @@ from flwr_swarm._exceptions import EvidenceError, WireError
 
 from .calldata import decode_call
 from .client import TIMEOUT
+from .envelopes import from_rpc
 from .jsonrpc import RpcError
 from .provider import Node, ask, node_of
-from .transactions import from_rpc
 
 VERSION: Final = 1
 LOGS_AT_ONCE: Final = 5000
@@ -115,7 +115,7 @@ class _Reader:
         fields = self.ask("eth_getTransactionByHash", digest)
         receipt = self.ask("eth_getTransactionReceipt", digest)
         try:
-            transaction = from_rpc(fields)
+            transaction = from_rpc(fields, int(self.ask("eth_chainId"), 16))
             return {
                 "hash": "0x" + transaction.hash.hex(),
                 "block_number": int(receipt["blockNumber"], 16),

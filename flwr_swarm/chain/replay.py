@@ -19,11 +19,12 @@ from . import sealing
 from .address import contract_address
 from .calldata import decode_call, decode_creation
 from .codec import Fields, decode_event
+from .envelopes import parse
 from .founding import found
 from .history import VERSION
 from .replica import apply, seat_of
 from .state import Event, Record, State
-from .transactions import SignedTransaction, parse
+from .transactions import SignedTransaction
 from .translate import call_from, card_from, policy_from
 
 _KEYS: Final = frozenset({"version", "chain_id", "contract", "transactions"})
@@ -129,7 +130,7 @@ class _Player:
         return Replay(state=self._state, time=self._time, transactions=self._count)
 
     def play(self, entry: Any) -> None:
-        transaction = _checked(entry)
+        transaction = _checked(entry, self._chain_id)
         self._follow(entry, transaction)
         claimed = _events(entry["events"])
         if self._state is None:
@@ -196,14 +197,14 @@ def _skipped(claimed: Sequence[Event]) -> list[tuple[int, bytes]]:
     return [(f["position"], f["reason"]) for name, f in claimed if name == "SealSkipped"]
 
 
-def _checked(entry: Any) -> SignedTransaction:
+def _checked(entry: Any, chain_id: int) -> SignedTransaction:
     """Parse an entry's signed bytes and hold everything else in it against them."""
     if not isinstance(entry, dict) or set(entry) != _ENTRY_KEYS:
         raise EvidenceError(f"a transaction has exactly the entries {sorted(_ENTRY_KEYS)}")
     for key in ("block_number", "index", "timestamp", "nonce", "status"):
         if type(entry[key]) is not int or entry[key] < 0:
             raise EvidenceError(f"{key} must be an integer >= 0, got {entry[key]!r}")
-    transaction = parse(_bytes(entry["raw"]))
+    transaction = parse(_bytes(entry["raw"]), chain_id)
     derived = {
         "hash": "0x" + transaction.hash.hex(),
         "from": transaction.sender,

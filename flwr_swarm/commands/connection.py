@@ -17,9 +17,6 @@ from ..keystore.keys import MemberKeys
 from ..protocol.types import LedgerView, Member
 from . import passwords
 
-OUTBOX = "outbox"
-"""Folder beside the keys: what one account sent must be known to all that send with it."""
-
 
 def read_only(url: str, contract: str, timeout: float) -> ReadOnlyLedger:
     """The swarm at `contract`, its code checked."""
@@ -86,7 +83,7 @@ def as_member(
         key=keys.account_key,
         chain_id=view.chain_id,
         timeout=timeout,
-        outbox=Outbox(folder / OUTBOX),
+        outbox=Outbox(store.outbox),
     )
     return Acting(
         ledger=ledger, member=member, view=view, store=store, password=password, keys=keys

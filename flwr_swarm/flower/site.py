@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -12,6 +13,8 @@ from flwr.app import Context
 
 from .._exceptions import LedgerError, TransactionRefused, WrongChain
 from ..chain.client import ChainLedger
+from ..chain.outbox import Outbox
+from ..keystore import Keystore
 from ..keystore.keys import MemberKeys
 from ..protocol.ledger import AbstainCall, LateCall, Ledger
 from ..protocol.member import SwarmMember, due_calls
@@ -23,6 +26,7 @@ log = logging.getLogger("flwr.swarm")
 CHAIN_OPTION: Final = "swarm-chain"
 NAME_OPTION: Final = "swarm-name"
 CONTRACT_OPTION: Final = "swarm-contract"
+KEYS_OPTION: Final = "swarm-keys"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -84,8 +88,14 @@ def connect(place: Place, keys: MemberKeys, context: Context) -> Ledger:
                 f"the relay names the chain node {url}, which is not on this machine; name the "
                 f"site's own in its node config: {CHAIN_OPTION}='http://…'"
             )
+    folder = context.node_config.get(KEYS_OPTION)
     return ChainLedger(
-        url=str(url), contract=place.contract, key=keys.account_key, chain_id=place.chain_id
+        url=str(url),
+        contract=place.contract,
+        key=keys.account_key,
+        chain_id=place.chain_id,
+        # The commands send as the same account, so they share one outbox with the site.
+        outbox=None if folder is None else Outbox(Keystore(Path(str(folder))).outbox),
     )
 
 

@@ -29,6 +29,7 @@ from .keys import MemberKeys
 ACCOUNT_FILE: Final = "account.json"
 SHARE_FILE: Final = "share.json"
 _PUBLIC: Final = "x25519"
+_OUTBOX: Final = "outbox"
 _NAME: Final = re.compile(r"[0-9]{4}")
 _KEY_BYTES: Final = 32
 
@@ -135,6 +136,11 @@ class Keystore:
         """
         store = cls(folder)
         return store.unlock(store.pick(account, encryption_key), password)
+
+    @property
+    def outbox(self) -> Path:
+        """Folder for what these accounts send: one, so that each has one sender at a time."""
+        return self.folder / _OUTBOX
 
     @property
     def newest(self) -> Generation:

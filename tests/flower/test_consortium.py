@@ -17,6 +17,7 @@ from flwr_swarm._exceptions import ConfigurationError, NotAMember, WrongChain
 from flwr_swarm.chain.client import ChainLedger
 from flwr_swarm.chain.deploy import contract_address, deploy
 from flwr_swarm.chain.embedded import EmbeddedChain
+from flwr_swarm.chain.outbox import Outbox, Status
 from flwr_swarm.chain.server import ChainServer
 from flwr_swarm.chain.signing import sign_consent
 from flwr_swarm.flower.state import save_keys
@@ -262,10 +263,12 @@ def test_a_site_signs_with_its_keystore_and_keeps_no_key_in_flowers_state(
     founded: Callable[..., Founded], tmp_path: Path
 ) -> None:
     swarm = founded(4)
-    with_keystore(swarm, 2, tmp_path)
+    store = with_keystore(swarm, 2, tmp_path)
     assert swarm.bench.round() is not None
     assert swarm.bench.view().current.seal_of(2) is not None
     assert "flwr_swarm.keys" not in swarm.bench.context(2).state
+    sent = Outbox(store.outbox).entries(4242, swarm.keys[2].account, Status.MINED)
+    assert len(sent) >= 1, "what the site sends lies in the outbox that its commands use"
 
 
 def test_a_rotated_site_uses_the_old_keys_until_the_chain_lists_the_new(
