@@ -80,7 +80,7 @@ def export(
     transactions.sort(key=lambda entry: (entry["block_number"], entry["index"]))
     return {
         "version": VERSION,
-        "chain_id": int(reader.ask("eth_chainId"), 16),
+        "chain_id": reader.chain_id,
         "contract": contract,
         "transactions": transactions,
     }
@@ -104,6 +104,7 @@ class _Reader:
         self._node = node
         self._timeout = timeout
         self._times: dict[str, int] = {}
+        self.chain_id = int(self.ask("eth_chainId"), 16)
 
     def ask(self, method: str, *params: Any) -> Any:
         try:
@@ -115,7 +116,7 @@ class _Reader:
         fields = self.ask("eth_getTransactionByHash", digest)
         receipt = self.ask("eth_getTransactionReceipt", digest)
         try:
-            transaction = from_rpc(fields, int(self.ask("eth_chainId"), 16))
+            transaction = from_rpc(fields, self.chain_id)
             return {
                 "hash": "0x" + transaction.hash.hex(),
                 "block_number": int(receipt["blockNumber"], 16),
