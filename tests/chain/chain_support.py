@@ -20,6 +20,9 @@ from flwr_swarm.chain.client import ChainLedger, ReadOnlyLedger
 from flwr_swarm.chain.deploy import deploy
 from flwr_swarm.chain.embedded import EmbeddedChain
 from flwr_swarm.chain.founding import found
+from flwr_swarm.chain.history import export
+from flwr_swarm.chain.replay import replay
+from flwr_swarm.chain.replica import apply
 from flwr_swarm.chain.signing import sign_certificate, sign_consent, sign_seal
 from flwr_swarm.chain.state import State
 from flwr_swarm.protocol.election import commitment, derive_secret
@@ -310,9 +313,19 @@ class Swarm:
 
 
 def refused(name: str, ledger: ChainLedger, call: LedgerCall) -> None:
-    """The contract refuses `call` by `name`, and nothing changes: no block is mined."""
-    height = ledger._node.request("eth_blockNumber", [])
+    """The contract refuses `call` by `name`, and nothing changes: no block is mined.
+
+    On a chain of this process the rules in Python must refuse it by the same name.
+    """
+    node = ledger._node
+    height = node.request("eth_blockNumber", [])
     with pytest.raises((NotAMember, TransactionRefused)) as caught:
         ledger.submit(call)
     assert getattr(caught.value, "reason", "NotAMember") == name
-    assert ledger._node.request("eth_blockNumber", []) == height
+    assert node.request("eth_blockNumber", []) == height
+    if isinstance(node, EmbeddedChain):
+        state = replay(export(node, ledger.contract)).state
+        now = max(node._newest_time() + 1, int(node._clock()) + node._offset)
+        with pytest.raises((NotAMember, TransactionRefused)) as by_rules:
+            apply(state, ledger.account, call, now)
+        assert getattr(by_rules.value, "reason", "NotAMember") == name
