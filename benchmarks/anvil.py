@@ -28,6 +28,8 @@ def program() -> Path:
 def anvil(chain_id: int) -> Iterator[str]:
     """Serve a fresh chain while the context is open; yields its URL."""
     arguments = [str(program()), "--port", "0", "--host", "127.0.0.1", "--chain-id", str(chain_id)]
+    # Paris, as the contracts are compiled for; Shanghai would limit how many found at once.
+    arguments += ["--hardfork", "paris", "--gas-limit", "100000000"]
     arguments += ["--base-fee", "0", "--gas-price", "0", "--order", "fifo"]
     process = subprocess.Popen(  # noqa: S603
         arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -85,6 +85,7 @@ contract Charter is Conduct {
         ++_members[member].faults;
         emit FaultProven(first.round, first.view_, member);
         if (!suspended.has(member)) _suspend(member, false);
+        _voidIfAllAbstained();
     }
 
     function _signer(Statement calldata s) private view returns (address) {
@@ -197,6 +198,7 @@ contract Charter is Conduct {
         _policy = change.policy;
         p.status = Status.ENACTED;
         emit Enacted(id, ++epoch); // G2
+        _voidIfAllAbstained();
     }
 
     function _admit(Card memory card) private {

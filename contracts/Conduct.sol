@@ -58,6 +58,16 @@ abstract contract Conduct is SwarmState {
         }
     }
 
+    /// @dev A coming round from which all who may seal have abstained would never open: it is
+    ///      void as soon as that is so, also when the last of the others leaves.
+    function _voidIfAllAbstained() internal {
+        Round storage r = _rounds[current + 1];
+        if (_running() || r.abstained == 0 || _eligible() & ~r.abstained != 0) return;
+        ++current;
+        r.base = lastCertified;
+        _void(current, r, VoidReason.TOO_FEW_SEALS);
+    }
+
     function _suspendIfDue(uint8 member, uint8 inARow) private {
         if (_policy.maxMisses == 0 || inARow < _policy.maxMisses) return;
         if (suspended.has(member) || suspended.count() >= _faults()) return;

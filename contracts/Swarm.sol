@@ -93,13 +93,8 @@ contract Swarm is Merging {
         r.abstained |= uint64(1) << who;
         _present(who);
         emit Abstained(round, who);
-        if (!ahead) {
-            _settle(round, r);
-        } else if (_eligible() & ~r.abstained == 0) {
-            current = round;
-            r.base = lastCertified;
-            _voidAndEnact(round, r, VoidReason.TOO_FEW_SEALS);
-        }
+        if (ahead) _voidIfAllAbstained();
+        else _settle(round, r);
     }
 
     /// @notice Say what training cost after sealing has closed: nothing joins the sum any more.

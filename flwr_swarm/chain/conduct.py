@@ -12,7 +12,7 @@ from typing import Final
 
 from flwr_swarm._exceptions import TransactionRefused, WireError
 from flwr_swarm.protocol.ledger import AccuseCall
-from flwr_swarm.protocol.types import ZERO_HASH, Certificate, Phase
+from flwr_swarm.protocol.types import ZERO_HASH, Certificate, Phase, Round
 
 from .signing import recover_certifier
 from .state import (
@@ -20,6 +20,7 @@ from .state import (
     TOO_FEW_WITNESSES,
     VOID_REASONS,
     Event,
+    Record,
     State,
 )
 
@@ -75,6 +76,17 @@ def void(state: State, reason: int) -> tuple[State, list[Event]]:
     return state, [event, *more]
 
 
+def void_if_all_abstained(state: State) -> tuple[State, list[Event]]:
+    """A coming round from which all who may seal have abstained would never open."""
+    if state.running or not state.ahead or state.eligible - state.ahead:
+        return state, []
+    number = state.current.round.number + 1
+    empty = Round(number=number, phase=Phase.VOID, abstained=tuple(sorted(state.ahead)))
+    record = Record(round=empty, base=state.last_certified)
+    state = replace(state, records=(*state.records, record), ahead=frozenset())
+    return void(state, TOO_FEW_SEALS)
+
+
 def accuse(state: State, call: AccuseCall) -> tuple[State, list[Event]]:
     (first, first_signature), (second, second_signature) = call.first, call.second
     if call.member not in state.taken:
@@ -94,9 +106,10 @@ def accuse(state: State, call: AccuseCall) -> tuple[State, list[Event]]:
     state = state.with_member(call.member, faults=state.members[call.member].faults + 1)
     fault = {"round": first.round, "view_": first.view, "member": call.member}
     events: list[Event] = [("FaultProven", fault)]
-    if call.member in state.suspended:
-        return state, events
-    state, more = suspend(state, call.member, by_vote=False)
+    if call.member not in state.suspended:
+        state, more = suspend(state, call.member, by_vote=False)
+        events += more
+    state, more = void_if_all_abstained(state)
     return state, events + more
 
 

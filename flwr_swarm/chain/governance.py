@@ -10,7 +10,7 @@ from flwr_swarm._exceptions import TransactionRefused, WireError
 from flwr_swarm.protocol.ledger import ProposeCall, VoteCall
 from flwr_swarm.protocol.types import Card, Change, Kind, Proposal, Status
 
-from .conduct import suspend, void
+from .conduct import suspend, void, void_if_all_abstained
 from .founding import (
     BLANK,
     MAX_MEMBERS,
@@ -195,7 +195,8 @@ def _enact(state: State, proposal: Proposal) -> tuple[State, list[Event]]:
     state, events = _effect(state, proposal.change)
     state = replace(state, policy=proposal.change.policy, epoch=state.epoch + 1)
     state = state.with_proposal(replace(proposal, status=Status.ENACTED))
-    return state, [*events, ("Enacted", {"id": proposal.id, "epoch": state.epoch})]
+    state, more = void_if_all_abstained(state)
+    return state, [*events, ("Enacted", {"id": proposal.id, "epoch": state.epoch}), *more]
 
 
 def _effect(state: State, change: Change) -> tuple[State, list[Event]]:

@@ -12,7 +12,7 @@ from flwr_swarm.protocol.ledger import AbstainCall, CarryCall, CloseCall, LateCa
 from flwr_swarm.protocol.types import ZERO_HASH, Phase, Round, Seal
 
 from .codec import error_selector
-from .conduct import absent, present
+from .conduct import absent, present, void_if_all_abstained
 from .governance import cap
 from .merging import draw, end
 from .signing import recover_sealer
@@ -107,12 +107,7 @@ def abstain(state: State, who: int, call: AbstainCall, now: int) -> tuple[State,
         if who in state.ahead:
             raise TransactionRefused("AlreadyAbstained", f"round {call.round}, member {who}")
         state = present(replace(state, ahead=state.ahead | {who}), who)
-        if state.eligible - state.ahead:
-            return state, events
-        empty = Round(number=call.round, phase=Phase.VOID, abstained=tuple(sorted(state.ahead)))
-        record = Record(round=empty, base=state.last_certified)
-        state = replace(state, records=(*state.records, record), ahead=frozenset())
-        state, more = end(state, TOO_FEW_SEALS)
+        state, more = void_if_all_abstained(state)
         return state, events + more
     record = _sealing(state, call.round, now)
     _check_free(record.round, who)

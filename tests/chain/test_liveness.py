@@ -27,11 +27,6 @@ def is_suspended(swarm: Swarm) -> None:
     swarm.enact(swarm.change(Kind.SUSPEND, 3))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the contract ends a round that all have abstained from only when one abstains",
-)
 @pytest.mark.parametrize("leaves", [accuses_itself, is_removed, is_suspended])
 def test_when_the_only_one_who_has_not_abstained_ahead_leaves(
     chain: EmbeddedChain, leaves: Callable[[Swarm], None]
