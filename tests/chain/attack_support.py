@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from chain_support import Swarm, key_of, refused
 from flwr_swarm.chain.codec import decode_event, error_selector
 from flwr_swarm.chain.embedded import EmbeddedChain
 from flwr_swarm.chain.errors import refusal
+from flwr_swarm.chain.history import export
 from flwr_swarm.chain.jsonrpc import RpcError
+from flwr_swarm.chain.replay import replay
 from flwr_swarm.protocol.ledger import CertifyCall, LedgerCall, ProposeCall, VoteCall
 from flwr_swarm.protocol.types import Kind
 
@@ -56,6 +59,8 @@ def repelled(swarm: Swarm, attack: Attack) -> None:
     if last is not None:
         key, call, name = last
         refused(name, swarm.ledgers[key], call)
+    proved = replay(export(swarm.chain, swarm.contract))  # the rules in Python judge alike
+    assert replace(proved.view, now=0) == replace(swarm.view, now=0)
 
 
 def events_since(swarm: Swarm, block: int) -> list[tuple[str, dict[str, Any]]]:

@@ -112,6 +112,15 @@ def _(swarm: Swarm):
     return 3, AbstainCall(round=1), "NotAMember"
 
 
+@attack("a removed member has abstained for whoever gets its seat")
+def _(swarm: Swarm):
+    swarm.abstain(3, 1)
+    replaced(swarm)
+    swarm.seal(10, 1)
+    assert [seal.member for seal in swarm.view.current.seals] == [3]
+    assert swarm.view.current.abstained == ()
+
+
 @attack("a removed member's vote counts on for its seat")
 def _(swarm: Swarm):
     swarm.ledgers[3].submit(ProposeCall(change=swarm.change(Kind.SUSPEND, 0)))
