@@ -100,6 +100,12 @@ FAULTS = (
         "r.late |= uint64(1) << who; r.sealers |= uint64(1) << who;",
     ),
     Fault(
+        "a round that nobody can open stays",
+        "Charter.sol",
+        "        emit Enacted(id, ++epoch); // G2\n        _voidIfAllAbstained();",
+        "        emit Enacted(id, ++epoch); // G2",
+    ),
+    Fault(
         "coming late undoes a miss",
         "Swarm.sol",
         "r.late |= uint64(1) << who;",

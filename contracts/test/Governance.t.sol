@@ -97,6 +97,17 @@ contract GovernanceTest is Consortium {
         _refuses(_account(1), _voteData(first), name);
     }
 
+    function test_a_round_that_nobody_can_open_is_void() public {
+        for (uint8 m = 0; m < 6; ++m) {
+            vm.prank(_account(m));
+            swarm.abstain(1);
+        }
+        same(swarm.current(), 0, "one may still open it");
+        _pass(_change(SwarmTypes.Kind.SUSPEND, 6, 7));
+        same(swarm.current(), 1, "nobody may");
+        same(uint8(_round().phase), uint8(SwarmTypes.Phase.VOID), "void");
+    }
+
     function test_a_seat_is_reused_and_inherits_nothing() public {
         _sealAll(0x7F, 1);
         uint8 leader = uint8(_round().succession[0]);
