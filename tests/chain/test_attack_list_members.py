@@ -159,7 +159,7 @@ def _(swarm: Swarm):
 
 @attack("a new member vouches for a model in its predecessor's place")
 def _(swarm: Swarm):
-    swarm.enact(swarm.change(Kind.POLICY, witnesses=3))
+    swarm.enact(swarm.change(Kind.POLICY, witnesses=1))
     committee = swarm.whole_round(1).current.committee
     seat = committee[0]
     replaced(swarm, seat, 10)
