@@ -217,7 +217,9 @@ def _evaluate(site: Site, request: SealRequest, message: Message, call_next: Nex
 
 def _merge(site: Site, fields: read.Fields) -> Answer:
     request = fields.merge_request()
-    memory, reply = merge(site.member, request, site.end_what_is_due())
+    view = site.end_what_is_due()
+    memory, reply = merge(site.member, request, view)
+    site.promise("sign", reply.certificate, view)
     save_memory(site.context, memory)
     return write.merge_reply(reply)
 
@@ -235,6 +237,7 @@ def _open(site: Site, fields: read.Fields) -> Answer:
     if site.member.accept(request.place, view)[1].encryption == "none":
         return write.swarm_records("open", {})
     memory, reply = release(site.member, request, view)
+    site.promise("open", request.certificate, view)
     save_memory(site.context, memory)
     return write.open_reply(reply)
 

@@ -16,10 +16,11 @@ from ..chain.client import ChainLedger
 from ..chain.outbox import Outbox
 from ..keystore import Keystore
 from ..keystore.keys import MemberKeys
+from ..keystore.promises import Kind, Promises
 from ..protocol.ledger import AbstainCall, LateCall, Ledger
-from ..protocol.member import SwarmMember, due_calls
+from ..protocol.member import SwarmMember, certificate_digest, due_calls
 from ..protocol.messages import Place
-from ..protocol.types import LedgerView
+from ..protocol.types import Certificate, LedgerView
 
 log = logging.getLogger("flwr.swarm")
 
@@ -51,6 +52,30 @@ class Site:
             self.ledger.submit(LateCall(round=number, epsilon=epsilon))
         except LedgerError as error:
             log.warning("could not report round %d as late: %s", number, error)
+
+    def promise(self, kind: Kind, certificate: Certificate, view: LedgerView) -> None:
+        """Write down beside the keys what is about to be signed or opened, before it leaves.
+
+        The site's memory lives as long as Flower keeps it, its keystore's account for longer.
+        Keys that were made for one run need no more than that run's memory.
+
+        Raises
+        ------
+        ProtocolError, AlreadyOpened
+            Another certificate stands there.
+        """
+        folder = self.context.node_config.get(KEYS_OPTION)
+        if folder is None:
+            return
+        Promises(Keystore(Path(str(folder))).promises).keep(
+            kind,
+            chain_id=view.chain_id,
+            contract=view.contract,
+            account=self.member.identity.account,
+            number=certificate.round,
+            view=certificate.view,
+            digest=certificate_digest(certificate),
+        )
 
     def end_what_is_due(self) -> LedgerView:
         """Submit what deadlines allow; another member may be faster, which is as good."""

@@ -30,6 +30,7 @@ ACCOUNT_FILE: Final = "account.json"
 SHARE_FILE: Final = "share.json"
 _PUBLIC: Final = "x25519"
 _OUTBOX: Final = "outbox"
+_PROMISES: Final = "promises"
 _NAME: Final = re.compile(r"[0-9]{4}")
 _KEY_BYTES: Final = 32
 
@@ -141,6 +142,11 @@ class Keystore:
     def outbox(self) -> Path:
         """Folder for what these accounts send: one, so that each has one sender at a time."""
         return self.folder / _OUTBOX
+
+    @property
+    def promises(self) -> Path:
+        """Folder for what these accounts signed and opened: one, so that no run forgets it."""
+        return self.folder / _PROMISES
 
     @property
     def newest(self) -> Generation:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from eth_account import Account
+from flwr.app import RecordDict
 from flwr.serverapp.strategy import FedAvg
-from swarm_bench import Bench, StillClock, inner, same
+from swarm_bench import Bench, StillClock, inner, same, set_field, twin
 
 from flwr_swarm import Consortium, SwarmStrategy
 from flwr_swarm._exceptions import ConfigurationError, NotAMember, WrongChain
@@ -19,11 +20,15 @@ from flwr_swarm.chain.deploy import contract_address, deploy
 from flwr_swarm.chain.embedded import EmbeddedChain
 from flwr_swarm.chain.outbox import Outbox, Status
 from flwr_swarm.chain.server import ChainServer
-from flwr_swarm.chain.signing import sign_consent
+from flwr_swarm.chain.signing import sign_certificate, sign_consent
+from flwr_swarm.encryption import ThresholdScheme
+from flwr_swarm.flower import write
+from flwr_swarm.flower.read import Fields
 from flwr_swarm.flower.state import save_keys
 from flwr_swarm.keystore import Keystore
 from flwr_swarm.keystore.keys import MemberKeys
-from flwr_swarm.protocol.ledger import ProposeCall, VoteCall
+from flwr_swarm.protocol.ledger import CertifyCall, ProposeCall, VoteCall
+from flwr_swarm.protocol.payload import aggregate_hash
 from flwr_swarm.protocol.quorum import smallest_threshold
 from flwr_swarm.protocol.terms import Terms
 from flwr_swarm.protocol.types import Card, Change, Kind, Phase, Policy
@@ -306,3 +311,76 @@ def test_a_site_without_its_password_names_the_remedy(
     with pytest.raises(NotAMember, match="node 1002 did not enrol"):
         swarm.bench.round()
     assert "swarm-password-file" in swarm.bench.errors["enrol", 2]
+
+
+# --- what a keystore's account did is not forgotten with the run ----------------------------------
+
+
+def forget(swarm: Founded, i: int) -> None:
+    """What another run series, or a SuperNode that is started again, leaves of the memory."""
+    state = swarm.bench.context(i).state
+    for name in [name for name in state if name.startswith("flwr_swarm.memory")]:
+        del state[name]
+
+
+def test_a_keystores_account_signs_no_second_certificate_in_another_run(
+    founded: Callable[..., Founded], tmp_path: Path
+) -> None:
+    swarm = founded(4)
+    with_keystore(swarm, 2, tmp_path)
+    answers: list[str] = []
+
+    def replay(_: int, message: Any) -> Any:
+        if not answers:
+            forget(swarm, 2)
+            (asked,) = swarm.bench.messages("merge", 2)
+            answers.append("")
+            again = swarm.bench.refusal(2, twin(asked.content))
+            forget(swarm, 2)
+            other = twin(asked.content)
+            set_field(other, "members", [0, 1, 2])
+            answers[:] = [again, swarm.bench.refusal(2, other)]
+        return message
+
+    swarm.bench.to_member["open"] = replay
+    assert swarm.bench.round() is not None
+    again, other = answers
+    assert again == "", "the same certificate is signed as often as it is asked for"
+    assert "ProtocolError" in other
+    assert f"{swarm.keys[2].account} signed in round 1, view 0" in other
+
+
+def test_a_keystores_account_releases_no_second_set_in_another_run(
+    founded: Callable[..., Founded], tmp_path: Path
+) -> None:
+    """A chain that rewrites its past, or a node that lies, shows a second certificate."""
+    swarm = founded(4)
+    with_keystore(swarm, 2, tmp_path)
+    marks: list[Any] = []
+
+    def mark(_: int, message: Any) -> Any:
+        if not marks:
+            marks.append(swarm.chain.snapshot())
+        return message
+
+    swarm.bench.to_member["open"] = mark
+    assert swarm.bench.round() is not None
+    swarm.chain.revert(marks[0])
+    forget(swarm, 2)
+    merges = Fields(swarm.bench.messages("merge")[0].content).merge_request()
+    first = Fields(swarm.bench.messages("open", 2)[0].content).open_request()
+    merged = ThresholdScheme().merge([merges.updates[i][1] for i in (0, 1, 2)])
+    second = replace(
+        first.certificate,
+        included=(0, 1, 2),
+        aggregate_hash=aggregate_hash("threshold", merged),
+    )
+    signatures = tuple(
+        (i, sign_certificate(swarm.keys[i].account_key, 4242, swarm.contract, second))
+        for i in range(4)
+    )
+    swarm.ledger(0).submit(CertifyCall(certificate=second, signatures=signatures))
+    request = replace(first, certificate=second, signatures=signatures)
+    refusal = swarm.bench.refusal(2, RecordDict(cast(Any, write.open_request(request))))
+    assert "AlreadyOpened" in refusal
+    assert "shares of round 1 were released" in refusal
