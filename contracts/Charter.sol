@@ -23,6 +23,7 @@ contract Charter is Conduct {
     function propose(Change memory change, bytes calldata consent) external returns (uint64 id) {
         uint8 who = _sender();
         if (pending != 0) revert ChangePending(pending);
+        _checkEndpoint(change.card); // every proposal is kept, also a card where none belongs
         uint64 seats = _seatsAfter(change);
         _checkPolicy(change.policy, seats);
         _checkCap(seats, change.policy.epsilonCap);

@@ -12,18 +12,22 @@ library Election {
 
     /// @notice Draw the offices of one round.
     /// @param beacon Randomness of the round.
-    /// @param eligible Members who sealed: no reveal, no office. Not empty.
+    /// @param eligible Members who may lead; they sealed: no reveal, no office. Not empty.
+    /// @param pool Members who may sit on the committee. Not empty.
     /// @param led Members taken out of the shuffle bag.
     /// @param maxCommittee Upper bound of the committee's size.
     /// @param fixedLeader Member who comes first whenever eligible; 64 or more for none.
     /// @return succession Every eligible member once, in the order in which they may lead.
-    /// @return committee Distinct eligible members, at most maxCommittee.
+    /// @return committee Distinct members of the pool, at most maxCommittee.
     /// @return bag `led`, refilled if nobody eligible was left in the bag.
-    function draw(bytes32 beacon, uint64 eligible, uint64 led, uint8 maxCommittee, uint8 fixedLeader)
-        internal
-        pure
-        returns (bytes memory succession, bytes memory committee, uint64 bag)
-    {
+    function draw(
+        bytes32 beacon,
+        uint64 eligible,
+        uint64 pool,
+        uint64 led,
+        uint8 maxCommittee,
+        uint8 fixedLeader
+    ) internal pure returns (bytes memory succession, bytes memory committee, uint64 bag) {
         bag = led;
         if (eligible & ~bag == 0) bag &= ~eligible; // everyone present has led: refill for them
         uint64 fresh = eligible & ~bag;
@@ -36,8 +40,9 @@ library Election {
         _shuffle(succession, cut, size, beacon, REST);
         if (has(eligible, fixedLeader)) _moveToFront(succession, fixedLeader);
 
+        size = count(pool);
         committee = new bytes(size);
-        _fill(committee, 0, eligible);
+        _fill(committee, 0, pool);
         _shuffle(committee, 0, size, beacon, COMMITTEE);
         if (size > maxCommittee) {
             assembly ("memory-safe") {

@@ -78,8 +78,9 @@ abstract contract Merging is Conduct {
     function _draw(uint64 round, Round storage r) internal {
         beacon = keccak256(abi.encode(round, _mix, beacon));
         r.beacon = beacon;
+        (uint64 leaders, uint64 pool) = _officers(r.sealers);
         (r.succession, r.committee, led) = Election.draw(
-            beacon, _officers(r.sealers), led, _policy.maxCommittee, _policy.fixedLeader
+            beacon, leaders, pool, led, _policy.maxCommittee, _policy.fixedLeader
         ); // I5
         benched = r.missed;
         r.phase = Phase.MERGING;
@@ -87,14 +88,17 @@ abstract contract Merging is Conduct {
         _startView(round, r, 0);
     }
 
-    /// @dev Who may hold office: sealers without a recent miss, unless the committee would then
-    ///      be smaller than its bound. (I8)
-    function _officers(uint64 sealers) private view returns (uint64 officers) {
+    /// @dev Who may lead, and who may sit on the committee: sealers who are not suspended, unless
+    ///      the committee would then be smaller than its bound (I8). A recent miss costs the turn
+    ///      of leading only, and only while at most f missed: whoever makes others miss must not
+    ///      choose who checks a merge.
+    function _officers(uint64 sealers) private view returns (uint64 leaders, uint64 pool) {
         uint256 bound = _policy.minIncluded;
         if (bound > _policy.maxCommittee) bound = _policy.maxCommittee;
-        officers = sealers & ~suspended & ~benched;
-        if (officers.count() < bound) officers = sealers & ~suspended;
-        if (officers.count() < bound) officers = sealers;
+        pool = sealers & ~suspended;
+        if (pool.count() < bound) pool = sealers;
+        leaders = pool & ~benched;
+        if (leaders.count() < bound || (pool & benched).count() > _faults()) leaders = pool;
     }
 
     /// @dev Who is asked to lead has had the turn, whether or not a certificate follows. (I5)

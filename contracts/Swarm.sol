@@ -121,13 +121,18 @@ contract Swarm is Merging {
         Round storage r = _rounds[round];
         if (r.phase != Phase.SEALING) revert SealingClosed(round);
         if (block.timestamp <= r.sealDeadline) revert DeadlineNotReached(r.sealDeadline);
-        uint64 missing = _eligible() & ~(r.sealers | r.abstained);
+        uint64 spoken = r.sealers | r.abstained;
+        uint64 missing = _eligible() & ~spoken;
+        (bool ready, VoidReason reason) = _ready(r);
         emit MembersMissed(round, missing);
-        if (_policy.closeAt >= _eligible().count()) {
+        if (!ready && spoken.count() <= _faults()) {
+            // Perhaps no honest member was ever told of this round: it is the opener's own.
+            emit OpenerBlamed(round, r.opener);
+            _stalled(r.opener);
+        } else if (_policy.closeAt >= _eligible().count()) {
             r.missed = missing;
             _absent(missing);
         }
-        (bool ready, VoidReason reason) = _ready(r);
         if (ready) _draw(round, r);
         else _voidAndEnact(round, r, reason);
     }

@@ -21,7 +21,7 @@ abstract contract SwarmState is SwarmWords {
     uint64 public lastCertified;
     /// @notice Members taken out of the shuffle bag.
     uint64 public led;
-    /// @notice Members who hold no office in the next draw.
+    /// @notice Members who do not lead in the next draw.
     uint64 public benched;
     /// @notice Members who neither seal nor hold office until they are voted back.
     uint64 public suspended;
@@ -53,6 +53,8 @@ abstract contract SwarmState is SwarmWords {
     function _sender() internal view returns (uint8) {
         uint256 indexPlusOne = _indexOf[msg.sender];
         if (indexPlusOne == 0 || indexPlusOne == RETIRED) revert NotAMember(msg.sender);
+        // A contract's call is in no transaction to the swarm, so no evidence could show it.
+        if (msg.sender != tx.origin) revert NotAMember(msg.sender);
         return uint8(indexPlusOne - 1);
     }
 
@@ -102,9 +104,12 @@ abstract contract SwarmState is SwarmWords {
             if (_members[m].encryptionKey != card.encryptionKey) continue;
             if (!(rotates && m == member)) revert KeyUsed(card.encryptionKey);
         }
-        if (bytes(card.endpoint).length > MAX_ENDPOINT) {
-            revert EndpointTooLong(bytes(card.endpoint).length);
-        }
+        _checkEndpoint(card);
+    }
+
+    function _checkEndpoint(Card memory card) internal pure {
+        uint256 length = bytes(card.endpoint).length;
+        if (length > MAX_ENDPOINT) revert EndpointTooLong(length);
     }
 
     /// @dev Whether a policy can rule the members of `seats`. Two sets of `threshold` openers

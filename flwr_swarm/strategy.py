@@ -33,7 +33,7 @@ from .protocol.memory import Parent
 from .protocol.messages import ModelProof, SealRequest
 from .protocol.relay import with_witnesses, witnesses_of
 from .protocol.terms import ENCRYPTIONS, Encryption, Terms
-from .protocol.types import LedgerView
+from .protocol.types import LedgerView, Phase
 from .report.evidence import EvidenceWriter, default_directory
 
 log = logging.getLogger("flwr.swarm")
@@ -223,9 +223,9 @@ class SwarmStrategy(Strategy):
         view = driver.settle()
         model = records.numpy_arrays(arrays)
         state: Arrays = server_state(self._inner) if self._encrypted else {}
-        parent = Parent(
-            round=view.current.number + 1, hash=model_hash(model, state), model=model, state=state
-        )
+        open_ = view.current.phase is Phase.SEALING
+        number = view.current.number if open_ else view.current.number + 1
+        parent = Parent(round=number, hash=model_hash(model, state), model=model, state=state)
         if self._evidence is not None:
             self._evidence.start(swarm, model, state)
         messages = list(
@@ -364,6 +364,7 @@ class SwarmStrategy(Strategy):
             grid,
             terms=self.terms,
             needed=self._needed,
+            sampled=self._sampled,
             seconds=self._enrol_seconds,
             clock=self._clock,
         )

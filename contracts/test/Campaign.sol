@@ -124,7 +124,7 @@ contract Campaign is RoundActions {
         second.signature =
             _sign(account, _certificateDigest(first.round, 0, 7, second.aggregateHash));
         uint32 before = _seats()[seat].faults;
-        vm.prank(_account(_any(seed)));
+        _as(_account(_any(seed)));
         (bool done,) = address(swarm).call(abi.encodeCall(Surface.accuse, (seat, first, second)));
         SwarmTypes.Member memory now_ = _seats()[seat];
         // Refused only where the same round and view were proven before.
@@ -136,7 +136,7 @@ contract Campaign is RoundActions {
 
     function _refused(address sender, bytes memory data) private watched {
         bytes32 before = _state();
-        vm.prank(sender);
+        _as(sender);
         (bool done,) = address(swarm).call(data);
         _promise(Promise.REFUSED, !done && _state() == before);
         ++refusals;
@@ -145,7 +145,7 @@ contract Campaign is RoundActions {
     /// @dev The one call that needs no seat: accepted, and without effect in every state.
     function _idle(address sender, bytes memory data) private watched {
         bytes32 before = _state();
-        vm.prank(sender);
+        _as(sender);
         (bool done,) = address(swarm).call(data);
         _promise(Promise.REFUSED, done && _state() == before);
     }

@@ -156,7 +156,7 @@ abstract contract Consortium is Test {
 
     function _seal(uint8 seat, uint64 round) internal {
         SwarmTypes.SealCall memory call_ = _sealCall(seat, round);
-        vm.prank(_account(seat));
+        _as(_account(seat));
         swarm.seal(call_);
     }
 
@@ -246,14 +246,14 @@ abstract contract Consortium is Test {
         uint64 signers = _officers(r);
         bytes32 hash = keccak256(abi.encode("sum", round));
         bytes[] memory list = _signatures(signers, round, r.view_, r.sealers, hash);
-        vm.prank(_account(sender));
+        _as(_account(sender));
         swarm.certify(round, r.view_, r.sealers, hash, signers, list);
     }
 
     /// @dev The call is refused with this very error, and nothing changes.
     function _refuses(address sender, bytes memory data, bytes memory error_) internal {
         bytes32 before = _state();
-        vm.prank(sender);
+        _as(sender);
         (bool done, bytes memory answer) = address(swarm).call(data);
         holds(!done, "was accepted");
         same(uint256(keccak256(answer)), uint256(keccak256(error_)), "refused by another name");
@@ -280,12 +280,12 @@ abstract contract Consortium is Test {
         if (change.card.account != address(0)) {
             consent = _sign(change.card.account, _consentDigest(change));
         }
-        vm.prank(_account(sender));
+        _as(_account(sender));
         return swarm.propose(change, consent);
     }
 
     function _vote(uint8 sender, uint64 id, bool support) internal {
-        vm.prank(_account(sender));
+        _as(_account(sender));
         swarm.vote(id, support);
     }
 }

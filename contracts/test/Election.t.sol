@@ -15,7 +15,7 @@ contract ElectionTest is Test {
         pure
     {
         vm.assume(eligible != 0);
-        (bytes memory succession,,) = Election.draw(beacon, eligible, led, 7, NOBODY);
+        (bytes memory succession,,) = Election.draw(beacon, eligible, eligible, led, 7, NOBODY);
         same(succession.length, eligible.count(), "length");
         same(Election.setOf(succession), eligible, "members"); // as many, and all: each once
     }
@@ -28,7 +28,7 @@ contract ElectionTest is Test {
     ) public pure {
         vm.assume(eligible != 0);
         uint8 most = uint8(bound(bound_, 1, 7));
-        (, bytes memory committee,) = Election.draw(beacon, eligible, led, most, NOBODY);
+        (, bytes memory committee,) = Election.draw(beacon, eligible, eligible, led, most, NOBODY);
         uint64 set = Election.setOf(committee);
         same(set.count(), committee.length, "each once");
         same(set & ~eligible, 0, "eligible only");
@@ -42,7 +42,7 @@ contract ElectionTest is Test {
         pure
     {
         vm.assume(eligible != 0);
-        (bytes memory succession,, uint64 bag) = Election.draw(beacon, eligible, led, 7, NOBODY);
+        (bytes memory succession,, uint64 bag) = Election.draw(beacon, eligible, eligible, led, 7, NOBODY);
         bool refilled = eligible & ~led == 0;
         same(bag, refilled ? led & ~eligible : led, "bag");
         uint64 fresh = eligible & ~bag;
@@ -56,8 +56,8 @@ contract ElectionTest is Test {
         pure
     {
         vm.assume(eligible != 0);
-        (bytes memory free,, uint64 bag) = Election.draw(beacon, eligible, led, 7, NOBODY);
-        (bytes memory fixed_,, uint64 same_) = Election.draw(beacon, eligible, led, 7, m);
+        (bytes memory free,, uint64 bag) = Election.draw(beacon, eligible, eligible, led, 7, NOBODY);
+        (bytes memory fixed_,, uint64 same_) = Election.draw(beacon, eligible, eligible, led, 7, m);
         same(same_, bag, "bag");
         same(Election.setOf(fixed_), eligible, "members");
         same(fixed_.length, free.length, "length");
@@ -78,7 +78,7 @@ contract ElectionTest is Test {
         uint64 sat;
         for (uint256 i; i < 200; ++i) {
             (bytes memory succession, bytes memory committee,) =
-                Election.draw(keccak256(abi.encode(i)), 0xFFFF, 0, 4, NOBODY);
+                Election.draw(keccak256(abi.encode(i)), 0xFFFF, 0xFFFF, 0, 4, NOBODY);
             seen |= uint64(1) << uint8(succession[0]);
             sat |= Election.setOf(committee);
         }
@@ -91,7 +91,7 @@ contract ElectionTest is Test {
         uint256 equal;
         for (uint256 i; i < 64; ++i) {
             (bytes memory a, bytes memory b,) =
-                Election.draw(keccak256(abi.encode(i)), 0x7F, 0, 7, NOBODY);
+                Election.draw(keccak256(abi.encode(i)), 0x7F, 0x7F, 0, 7, NOBODY);
             if (keccak256(a) == keccak256(b)) ++equal;
         }
         holds(equal < 3, "orders agree"); // 64 / 5040 expected

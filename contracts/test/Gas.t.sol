@@ -40,25 +40,25 @@ contract GasTest is Consortium {
             calls[m] = _sealCall(m, 1);
             signatures[m] = _sign(_account(m), _sealDigest(calls[m]));
         }
-        vm.prank(_account(0));
+        _as(_account(0));
         swarm.sealBatch(calls, signatures);
         _snap("sealBatch: sixteen seals and the draw");
     }
 
     function test_what_else_a_round_may_need() public {
         _sealAll(ALL & ~uint64(0xE000), 1);
-        vm.prank(_account(13));
+        _as(_account(13));
         swarm.abstain(1);
         _snap("abstain");
         vm.warp(_round().sealDeadline + 1);
-        vm.prank(_account(14));
+        _as(_account(14));
         swarm.late(1, 7);
         _snap("late");
-        vm.prank(_account(0));
+        _as(_account(0));
         swarm.close(1);
         _snap("close: one missed, with the draw");
         vm.warp(_round().mergeDeadline + 1);
-        vm.prank(_account(0));
+        _as(_account(0));
         swarm.advance(1, 0);
         _snap("advance");
     }

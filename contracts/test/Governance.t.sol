@@ -99,7 +99,7 @@ contract GovernanceTest is Consortium {
 
     function test_a_round_that_nobody_can_open_is_void() public {
         for (uint8 m = 0; m < 6; ++m) {
-            vm.prank(_account(m));
+            _as(_account(m));
             swarm.abstain(1);
         }
         same(swarm.current(), 0, "one may still open it");
@@ -113,7 +113,7 @@ contract GovernanceTest is Consortium {
         uint8 leader = uint8(_round().succession[0]);
         _certify(0);
         uint8 out = leader;
-        vm.prank(_account(out));
+        _as(_account(out));
         swarm.abstain(2);
         address gone = _account(out);
         SwarmTypes.Change memory removal = _change(SwarmTypes.Kind.REMOVE, out, 6);
@@ -169,7 +169,7 @@ contract GovernanceTest is Consortium {
         bytes memory expired = abi.encodeWithSelector(SwarmWords.ConsentExpired.selector, expires);
         _refuses(_account(0), abi.encodeCall(Surface.propose, (change, consent)), expired);
         vm.warp(expires);
-        vm.prank(_account(0));
+        _as(_account(0));
         same(swarm.propose(change, consent), 1, "in time");
     }
 
@@ -226,7 +226,7 @@ contract GovernanceTest is Consortium {
         }
         SwarmTypes.SealCall memory call_ = _sealCall(6, 1);
         call_.epsilon = 10;
-        vm.prank(_account(6));
+        _as(_account(6));
         swarm.seal(call_);
         bytes memory name = abi.encodeWithSelector(SwarmWords.CapBelowSpent.selector, 9, 10);
         _refuses(_account(4), _voteData(id), name);
@@ -278,7 +278,7 @@ contract GovernanceTest is Consortium {
         SwarmTypes.Statement memory alien = _statement(5, 4, 0, "other");
         forged = abi.encodeWithSelector(SwarmWords.BadSignature.selector, 2);
         _refuses(who, abi.encodeCall(Surface.accuse, (2, one, alien)), forged);
-        vm.prank(who);
+        _as(who);
         swarm.accuse(2, one, other);
         same(_seats()[2].faults, 1, "faults");
         same(swarm.suspended(), 4, "suspended");

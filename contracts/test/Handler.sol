@@ -50,12 +50,12 @@ abstract contract RoundActions is Watch {
 
     function _doSeal(uint8 seat, uint64 round, uint256 seed) private watched {
         SwarmTypes.SealCall memory call_ = _sealing(seat, round, seed);
-        vm.prank(_account(seat));
+        _as(_account(seat));
         swarm.seal(call_);
     }
 
     function _doAbstain(uint8 seat, uint64 round) private watched {
-        vm.prank(_account(seat));
+        _as(_account(seat));
         swarm.abstain(round);
     }
 
@@ -101,7 +101,7 @@ abstract contract RoundActions is Watch {
             ++slot;
         }
         if (seed % 3 == 0) signatures[seed % n][0] ^= 0x01;
-        vm.prank(_account(_any(pick)));
+        _as(_account(_any(pick)));
         swarm.sealBatch(calls, signatures);
         SwarmTypes.Round memory r = swarm.roundAt(round).round;
         if (r.relayed) ++relayed;
@@ -116,12 +116,12 @@ abstract contract RoundActions is Watch {
         } else if (r.phase == SwarmTypes.Phase.SEALING) {
             if (block.timestamp <= r.sealDeadline) vm.warp(r.sealDeadline + 1);
             uint64 round = swarm.current();
-            vm.prank(_account(seat));
+            _as(_account(seat));
             swarm.close(round);
         } else if (r.phase == SwarmTypes.Phase.MERGING) {
             if (block.timestamp <= r.mergeDeadline) vm.warp(r.mergeDeadline + 1);
             uint64 round = swarm.current();
-            vm.prank(_account(seat));
+            _as(_account(seat));
             swarm.advance(round, r.view_);
         }
     }
@@ -157,7 +157,7 @@ abstract contract RoundActions is Watch {
     {
         uint64 round = swarm.current();
         bytes[] memory list = _signatures(signers, round, view_, included, hash);
-        vm.prank(_account(sender));
+        _as(_account(sender));
         swarm.certify(round, view_, included, hash, signers, list);
     }
 
@@ -173,7 +173,7 @@ abstract contract RoundActions is Watch {
         uint64 spare = _cap() - epsilon;
         epsilon += uint64(seed % 3000 < spare ? seed % 3000 : spare);
         uint64 round = swarm.current();
-        vm.prank(_account(seat));
+        _as(_account(seat));
         swarm.late(round, epsilon);
         ++lates;
     }

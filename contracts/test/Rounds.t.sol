@@ -18,7 +18,7 @@ contract RoundsTest is Consortium {
     /// @dev The sealing's deadline passes.
     function _close(uint64 round) private {
         vm.warp(_round().sealDeadline + 1);
-        vm.prank(_account(0));
+        _as(_account(0));
         swarm.close(round);
     }
 
@@ -45,7 +45,7 @@ contract RoundsTest is Consortium {
         SwarmTypes.Round memory r = _round();
         vm.warp(r.mergeDeadline + 1);
         uint64 round = swarm.current();
-        vm.prank(_account(0));
+        _as(_account(0));
         swarm.advance(round, r.view_);
     }
 
@@ -111,7 +111,7 @@ contract RoundsTest is Consortium {
         uint64 five = four | (committee & ~four & (~(committee & ~four) + 1));
         bytes32 hash = keccak256(abi.encode("sum", uint64(1)));
         bytes[] memory list = _signatures(five, 1, 0, r.sealers, hash);
-        vm.prank(_account(0));
+        _as(_account(0));
         swarm.certify(1, 0, r.sealers, hash, five, list);
         same(swarm.lastCertified(), 1, "certified");
         same(_round().included, r.sealers, "included");
@@ -201,14 +201,14 @@ contract RoundsTest is Consortium {
     function test_an_opener_that_more_than_f_refuse_is_blamed() public {
         _seal(0, 1);
         for (uint8 m = 1; m < 7; ++m) {
-            vm.prank(_account(m));
+            _as(_account(m));
             swarm.abstain(1);
         }
         same(uint8(_round().phase), uint8(SwarmTypes.Phase.VOID), "void");
         same(_seats()[0].stalls, 1, "blamed");
         _sealAll(0x1F, 2); // two refuse: no more than f
         for (uint8 m = 5; m < 7; ++m) {
-            vm.prank(_account(m));
+            _as(_account(m));
             swarm.abstain(2);
         }
         same(uint8(_round().phase), uint8(SwarmTypes.Phase.MERGING), "enough sealed");
@@ -219,7 +219,7 @@ contract RoundsTest is Consortium {
         _seal(0, 1);
         _seal(1, 1);
         for (uint8 m = 2; m < 4; ++m) {
-            vm.prank(_account(m));
+            _as(_account(m));
             swarm.abstain(1);
         }
         _close(1);
@@ -251,6 +251,40 @@ contract RoundsTest is Consortium {
         _sealAll(bench, 2);
         _close(2);
         same(_setOf(_round().committee), bench, "three sit");
+        same(_setOf(_round().succession), bench, "and lead");
+    }
+
+    /// @dev Whoever makes others miss must not choose who checks a merge.
+    function test_a_miss_costs_the_turn_of_leading_and_no_seat_on_the_committee() public {
+        _sealAll(0x1F, 1);
+        _close(1);
+        _certify(0);
+        same(swarm.benched(), 0x60, "two benched");
+        _sealAll(0x7F, 2);
+        same(_setOf(_round().succession), 0x1F, "they do not lead");
+        same(_setOf(_round().committee), 0x7F, "they check");
+    }
+
+    function test_where_more_than_f_missed_nobody_is_benched() public {
+        _sealAll(0x0F, 1);
+        _close(1);
+        _certify(0);
+        same(_count(swarm.benched()), 3, "three of seven, f is two");
+        _sealAll(0x7F, 2);
+        same(_setOf(_round().succession), 0x7F, "all lead");
+    }
+
+    /// @dev Perhaps nobody else was told of a round in which no more than f spoke.
+    function test_a_round_that_no_honest_member_joined_is_its_openers_own() public {
+        _sealAll(0x03, 1);
+        _close(1);
+        same(uint8(_round().phase), uint8(SwarmTypes.Phase.VOID), "void");
+        same(_seats()[0].stalls, 1, "the opener");
+        same(_seats()[0].misses, 1, "counts");
+        for (uint8 m = 1; m < 7; ++m) {
+            same(_seats()[m].misses, 0, "nobody else");
+        }
+        same(swarm.benched(), 0x01, "bench");
     }
 
     /// @dev The draw takes this round's reveals and the last beacon, and nothing else.

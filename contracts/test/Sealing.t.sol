@@ -46,9 +46,9 @@ contract SealingTest is Consortium {
             abi.encodeWithSelector(SwarmWords.SealingOpen.selector, 1)
         );
         vm.warp(_round().sealDeadline + 1);
-        vm.prank(_account(6));
+        _as(_account(6));
         swarm.late(1, 7);
-        vm.prank(_account(0));
+        _as(_account(0));
         swarm.close(1);
         same(_round().missed, 1 << 6, "late is missed");
         same(_seats()[6].absences, 1, "and counts");
@@ -64,9 +64,9 @@ contract SealingTest is Consortium {
     function test_coming_late_undoes_no_miss() public {
         _sealAll(0x3F, 1);
         vm.warp(_round().sealDeadline + 1);
-        vm.prank(_account(0));
+        _as(_account(0));
         swarm.close(1);
-        vm.prank(_account(6));
+        _as(_account(6));
         swarm.late(1, 7);
         same(_round().missed, 1 << 6, "missed");
         same(swarm.benched(), 1 << 6, "benched");
@@ -82,7 +82,7 @@ contract SealingTest is Consortium {
             abi.encodeWithSelector(SwarmWords.BudgetExceeded.selector, 1001, 1000)
         );
         call_.epsilon = 1000;
-        vm.prank(_account(0));
+        _as(_account(0));
         swarm.seal(call_);
         same(_seats()[0].epsilon, 1000, "spent");
     }
@@ -96,7 +96,7 @@ contract SealingTest is Consortium {
         calls[0] = _sealCall(0, 1);
         bytes[] memory signatures = new bytes[](1);
         signatures[0] = _sign(_account(0), _sealDigest(calls[0]));
-        vm.prank(_account(1));
+        _as(_account(1));
         swarm.sealBatch(calls, signatures);
         _sealAll(0x7E & ~uint64(0x40), 1);
         same(uint8(_round().phase), uint8(SwarmTypes.Phase.SEALING), "still open");
@@ -125,7 +125,7 @@ contract SealingTest is Consortium {
         bytes memory sealed_ = abi.encodeWithSelector(SwarmWords.AlreadySealed.selector, 1, 0);
         _sealRefused(_sealCall(0, 1), 0, sealed_);
         _refuses(_account(0), abi.encodeCall(Surface.abstain, (1)), sealed_);
-        vm.prank(_account(1));
+        _as(_account(1));
         swarm.abstain(1);
         bytes memory gone = abi.encodeWithSelector(SwarmWords.AlreadyAbstained.selector, 1, 1);
         _sealRefused(_sealCall(1, 1), 1, gone);
@@ -149,7 +149,7 @@ contract SealingTest is Consortium {
     function test_epsilon_never_falls() public {
         SwarmTypes.SealCall memory call_ = _sealCall(0, 1);
         call_.epsilon = 9;
-        vm.prank(_account(0));
+        _as(_account(0));
         swarm.seal(call_);
         _sealAll(0x7E, 1);
         _certify(0);
@@ -178,7 +178,7 @@ contract SealingTest is Consortium {
         signatures[0] = _sign(_account(1), _sealDigest(calls[0])); // its reveal is another's
         signatures[1] = _sign(_account(1), _sealDigest(calls[1]));
         calls[1].payloadHash = keccak256("another payload");
-        vm.prank(_account(2));
+        _as(_account(2));
         swarm.sealBatch(calls, signatures);
         same(_round().sealers, 0, "none was taken");
     }
@@ -190,7 +190,7 @@ contract SealingTest is Consortium {
         calls[0] = _sealCall(0, 1);
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(0xBAD, _sealDigest(calls[0]));
         signatures[0] = abi.encodePacked(r, s, v);
-        vm.prank(_account(2));
+        _as(_account(2));
         swarm.sealBatch(calls, signatures);
         same(swarm.current(), 0, "no round was opened");
     }

@@ -11,7 +11,7 @@ interface Vm {
 
     function addr(uint256 key) external pure returns (address);
     function sign(uint256 key, bytes32 digest) external pure returns (uint8, bytes32, bytes32);
-    function prank(address sender) external;
+    function prank(address sender, address origin) external;
     function warp(uint256 time) external;
     function chainId(uint256 id) external;
     function etch(address target, bytes calldata code) external;
@@ -33,6 +33,11 @@ abstract contract Test {
 
     error Unequal(string what, uint256 left, uint256 right);
     error Untrue(string what);
+
+    /// @dev The next call is `who`'s own transaction.
+    function _as(address who) internal {
+        vm.prank(who, who);
+    }
 
     function same(uint256 left, uint256 right, string memory what) internal pure {
         if (left != right) revert Unequal(what, left, right);

@@ -98,6 +98,11 @@ def check_card(state: State, card: Card, index: int, *, rotates: bool = False) -
     holders = {m.index for m in state.members if m.encryption_key == card.encryption_key}
     if holders.difference({index} if rotates else ()):
         raise TransactionRefused("KeyUsed", f"0x{card.encryption_key.hex()}")
+    check_endpoint(card)
+
+
+def check_endpoint(card: Card) -> None:
+    """Refuse an endpoint that the contract would not keep."""
     length = len(card.endpoint.encode("utf-8", "surrogateescape"))
     if length > MAX_ENDPOINT:
         raise TransactionRefused("EndpointTooLong", f"{length} bytes")

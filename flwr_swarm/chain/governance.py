@@ -15,6 +15,7 @@ from .founding import (
     BLANK,
     MAX_MEMBERS,
     check_card,
+    check_endpoint,
     check_policy,
     lowest_vacant,
     seat,
@@ -28,6 +29,7 @@ from .translate import NO_SEAT, change_bytes, policy_fields
 def propose(state: State, who: int, call: ProposeCall, now: int) -> tuple[State, list[Event]]:
     _check_not_pending(state)
     change = call.change
+    check_endpoint(change.card or BLANK)
     seats = _seats_after(state, change)
     check_policy(change.policy, seats)
     _check_cap(state, seats, change.policy.epsilon_cap)

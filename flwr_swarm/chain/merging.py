@@ -19,11 +19,13 @@ from .translate import bits, unbits
 def draw(state: State, now: int) -> tuple[State, list[Event]]:
     record = state.current
     accounts = [(state.members[m].account, secret) for m, secret in record.reveals]
+    leaders, pool = _officers(state)
     drawn = election.draw(
         number=record.round.number,
         mixed=election.mix(accounts),
         previous=state.beacon,
-        sealers=_officers(state),
+        sealers=leaders,
+        pool=pool,
         led=state.led,
         max_committee=state.policy.max_committee,
         fixed_leader=state.policy.fixed_leader,
@@ -116,13 +118,21 @@ def end(state: State, reason: int) -> tuple[State, list[Event]]:
     return state, events + more
 
 
-def _officers(state: State) -> frozenset[int]:
-    """Who may hold office: sealers without a recent miss, unless they are too few."""
+def _officers(state: State) -> tuple[frozenset[int], frozenset[int]]:
+    """Who may lead, and who may sit on the committee.
+
+    A recent miss costs the turn of leading only, and only while at most f missed: whoever makes
+    others miss must not choose who checks a merge.
+    """
     sealers = frozenset(seal.member for seal in state.current.round.seals)
     bound = min(state.policy.max_committee, state.policy.min_included)
-    unsuspended = sealers - state.suspended
-    choices = (unsuspended - state.benched, unsuspended, sealers)
-    return next((officers for officers in choices if len(officers) >= bound), sealers)
+    pool = sealers - state.suspended
+    if len(pool) < bound:
+        pool = sealers
+    leaders = pool - state.benched
+    if len(leaders) < bound or len(pool & state.benched) > state.faults:
+        leaders = pool
+    return leaders, pool
 
 
 def _check_signers(state: State, round_: Round, signers: Sequence[int], call: CertifyCall) -> None:

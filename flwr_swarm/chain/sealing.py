@@ -12,7 +12,7 @@ from flwr_swarm.protocol.ledger import AbstainCall, CarryCall, CloseCall, LateCa
 from flwr_swarm.protocol.types import ZERO_HASH, Phase, Round, Seal
 
 from .codec import error_selector
-from .conduct import absent, present, void_if_all_abstained
+from .conduct import absent, present, stalled, void_if_all_abstained
 from .governance import cap
 from .merging import draw, end
 from .signing import recover_sealer
@@ -146,12 +146,18 @@ def close(state: State, call: CloseCall, now: int) -> tuple[State, list[Event]]:
     missing = _waiting(state)
     record = replace(record, missed=tuple(sorted(missing)))
     events: list[Event] = [("MembersMissed", {"round": call.round, "missing": bits(missing)})]
-    if state.policy.close_at >= len(state.eligible):  # so each of them was asked
+    reason, opener = _unready(state), round_.opener
+    spoken = len(round_.seals) + len(round_.abstained)
+    if reason is not None and spoken <= state.faults and opener is not None:
+        # Perhaps no honest member was ever told of this round: it is the opener's own.
+        events.append(("OpenerBlamed", {"round": call.round, "member": opener}))
+        state, consequences = stalled(state, opener)
+        events += consequences
+    elif state.policy.close_at >= len(state.eligible):  # so each of them was asked
         record = replace(record, round=replace(round_, missed=record.missed))
         state, consequences = absent(state, missing)
         events += consequences
     state = state.with_record(record)
-    reason = _unready(state)
     state, more = draw(state, now) if reason is None else end(state, reason)
     return state, events + more
 

@@ -71,9 +71,17 @@ class RoundDriver:
     trips: Trips
 
     def settle(self) -> LedgerView:
-        """End a round that an earlier run left open, and return the ledger at rest."""
+        """End what an earlier run left open, and return the ledger at rest or in sealing.
+
+        A round that is sealing takes this run's seals. If somebody opened it with another model,
+        members refuse and say so, which ends it at once and is the opener's miss; waiting for its
+        deadline would be theirs.
+        """
         view = self.ledger.view()
-        while view.current.phase in (Phase.SEALING, Phase.MERGING):
+        while view.current.phase is Phase.MERGING or (
+            view.current.phase is Phase.SEALING
+            and self.trips.clock.now() > view.current.seal_deadline
+        ):
             deadline = self._deadline(view)
             log.info(
                 "round %d is still %s; waiting until %s",

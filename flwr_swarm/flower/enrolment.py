@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from flwr.serverapp import Grid
@@ -34,45 +35,71 @@ def connected(grid: Grid, needed: int, seconds: float, clock: Clock) -> list[int
 def enrol(
     grid: Grid, node_ids: list[int], chain_id: int, contract: str, seconds: float, clock: Clock
 ) -> list[tuple[int, EnrolReply]]:
-    """Ask every node who it is; check each signature; order by what sites call themselves."""
-    run_id = grid.run.run_id
-    requests = {
-        at: EnrolRequest(run_id=run_id, node_id=node, chain_id=chain_id, contract=contract)
-        for at, node in enumerate(node_ids)
-    }
-    trips = Trips(grid=grid, nodes=dict(enumerate(node_ids)), clock=clock)
-    enrolled: list[tuple[int, EnrolReply]] = []
-    for at, request in requests.items():
-        # One at a time names the node that fails; a trip of all would hide it.
+    """Ask every node who it is; check each signature; order by what sites call themselves.
+
+    Raises
+    ------
+    NotAMember
+        A node does not enrol, or not as itself.
+    """
+    asked = Enrolling(grid=grid, chain_id=chain_id, contract=contract, seconds=seconds, clock=clock)
+    enrolled = [(node, asked.ask(node)) for node in node_ids]
+    return sorted(enrolled, key=lambda entry: (entry[1].label, entry[1].account))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enrolling:
+    """Asks nodes one at a time: a trip of all would hide which one fails."""
+
+    grid: Grid
+    chain_id: int
+    contract: str
+    seconds: float
+    clock: Clock
+
+    def ask(self, node: int) -> EnrolReply:
+        """Return who `node` is, its signature checked.
+
+        Raises
+        ------
+        NotAMember
+            It does not answer, signs as another, or has a key to which nobody can seal.
+        """
+        run_id = self.grid.run.run_id
+        request = EnrolRequest(
+            run_id=run_id, node_id=node, chain_id=self.chain_id, contract=self.contract
+        )
+        trips = Trips(grid=self.grid, nodes={0: node}, clock=self.clock)
         replies = trips.send(
-            "enrolment", {at: write.enrol_request(request)}, Fields.enrol_reply, seconds=seconds
+            "enrolment",
+            {0: write.enrol_request(request)},
+            Fields.enrol_reply,
+            seconds=self.seconds,
         )
         if not replies:
             raise NotAMember(
-                f"node {request.node_id} did not enrol; its ClientApp needs "
-                "mods=[swarm_mod] (see its own log)"
+                f"node {node} did not enrol; its ClientApp needs mods=[swarm_mod] (see its own log)"
             )
         reply = replies[0]
         signer = recover_enrolment(
             reply.signature,
             run_id=run_id,
-            node_id=request.node_id,
+            node_id=node,
             account=reply.account,
             encryption_key=reply.encryption_key,
             seed=reply.commitment,
         )
         if signer != reply.account:
             raise NotAMember(
-                f"the enrolment of node {request.node_id} is signed by {signer}, not by the "
-                f"account {reply.account} that it claims"
+                f"the enrolment of node {node} is signed by {signer}, not by the account "
+                f"{reply.account} that it claims"
             )
         if not _usable(reply.encryption_key):
             raise NotAMember(
-                f"node {request.node_id} enrolled an encryption key of small order, to which "
-                "nobody can seal a share; found the swarm without this node"
+                f"node {node} enrolled an encryption key of small order, to which nobody can seal "
+                "a share; found the swarm without this node"
             )
-        enrolled.append((request.node_id, reply))
-    return sorted(enrolled, key=lambda entry: (entry[1].label, entry[1].account))
+        return reply
 
 
 def _usable(encryption_key: bytes) -> bool:

@@ -44,6 +44,7 @@ class Swarm:
     nodes: Mapping[int, int]
     labels: Mapping[int, str]
     ledger: ReadOnlyLedger
+    first_round: int = 1
     resources: ExitStack = field(repr=False)
 
     def close(self) -> None:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 from flwr.serverapp import Grid
 
-from .._exceptions import ConfigurationError, NotAMember, WrongChain
+from .._exceptions import ConfigurationError, NotAMember, WireError, WrongChain
 from ..chain.client import ReadOnlyLedger
-from ..protocol.messages import Place
+from ..protocol.member import last_certified
+from ..protocol.messages import EnrolReply, Place
 from ..protocol.quorum import check_protects
 from ..protocol.terms import Terms, default_capacity
-from .enrolment import connected, enrol, printable
+from ..protocol.types import LedgerView, Phase
+from .enrolment import Enrolling, connected, printable
 from .founding import Swarm
 from .trips import Clock
 
@@ -53,6 +55,7 @@ class Consortium:
         *,
         terms: Callable[[int], Terms],
         needed: int,
+        sampled: Callable[[int], int],
         seconds: float,
         clock: Clock,
     ) -> Swarm:
@@ -63,7 +66,9 @@ class Consortium:
         terms : callable
             This run's terms for a capacity; they must be those that the contract pins.
         needed : int
-            Nodes to wait for.
+            Nodes to wait for, and members that the run needs.
+        sampled : callable
+            Members that train in a round, given their number.
         seconds : float
             Limit of the wait, and of the enrolment.
 
@@ -72,18 +77,18 @@ class Consortium:
         WrongChain
             Chain, contract or terms are others.
         NotAMember
-            A node's account has no seat, or another encryption key there.
+            Too few of the nodes enrolled with the account and encryption key of a seat.
         ConfigurationError
-            The contract holds rounds already, two nodes have one account, or the policy could
-            not protect an update.
+            The contract holds certified rounds, two nodes have one account, the policy waits for
+            more members than the strategy trains, or it could not protect an update.
         """
         ledger = self.ledger()
         view = ledger.view()
-        if view.current.number:
+        if last_certified(view) is not None:
             raise ConfigurationError(
-                f"contract {view.contract} holds {view.current.number} rounds already, and this "
-                "version cannot resume another run's; a contract is one study: found the next one "
-                "with `flwr-swarm consortium found`"
+                f"contract {view.contract} holds certified rounds already, and this version cannot "
+                "resume another run's; a contract is one study: found the next one with "
+                "`flwr-swarm consortium found`"
             )
         ours = terms(self.capacity or default_capacity(len(view.seated)))
         if ours.hash() != view.policy.terms:
@@ -94,30 +99,42 @@ class Consortium:
             )
         if ours.encryption == "threshold":
             check_protects(view.policy, len(view.seated))
+        eligible = sum(not member.suspended for member in view.seated)
+        waited = min(view.policy.close_at, eligible)
+        if sampled(eligible) < waited:
+            raise ConfigurationError(
+                f"the strategy trains {sampled(eligible)} of {eligible} members in a round, but "
+                f"the policy waits for {waited} (close_at), and would count the others as missing; "
+                "train all, or have the members lower close_at"
+            )
+        asked = Enrolling(
+            grid=grid,
+            chain_id=view.chain_id,
+            contract=view.contract,
+            seconds=seconds,
+            clock=clock,
+        )
         nodes: dict[int, int] = {}
         labels: dict[int, str] = {}
-        enrolled = enrol(
-            grid,
-            connected(grid, needed, seconds, clock),
-            view.chain_id,
-            view.contract,
-            seconds,
-            clock,
-        )
-        for node, reply in enrolled:
-            member = view.member_at(reply.account)
-            if member is None or member.encryption_key != reply.encryption_key:
-                raise NotAMember(
-                    f"node {node} enrolled as {reply.account}, which has no seat in "
-                    f"{view.contract} with that encryption key; start the site with the keys of a "
-                    "member, or have it admitted"
-                )
-            if member.index in nodes:
+        for node in connected(grid, needed, seconds, clock):
+            try:
+                reply = asked.ask(node)
+                member = _seat(view, node, reply)
+            except (NotAMember, WireError) as error:
+                # A stranger's node, or a former member's, must not stop the members' run.
+                log.warning("left out: %s", error)
+                continue
+            if member in nodes:
                 raise ConfigurationError(
-                    f"nodes {nodes[member.index]} and {node} both enrolled as member "
-                    f"{member.index}; stop one of them"
+                    f"nodes {nodes[member]} and {node} both enrolled as member {member}; stop one "
+                    "of them"
                 )
-            nodes[member.index], labels[member.index] = node, printable(reply.label)
+            nodes[member], labels[member] = node, printable(reply.label)
+        if len(nodes) < needed:
+            raise NotAMember(
+                f"{len(nodes)} of the connected nodes are members of {view.contract}, the run "
+                f"needs {needed}; the log says why the others were left out"
+            )
         log.info(
             "joined contract %s on chain %d: %d of %d members connected",
             view.contract,
@@ -138,5 +155,16 @@ class Consortium:
             nodes=nodes,
             labels=labels,
             ledger=ledger,
+            first_round=view.current.number + (view.current.phase is not Phase.SEALING),
             resources=ExitStack(),
         )
+
+
+def _seat(view: LedgerView, node: int, reply: EnrolReply) -> int:
+    member = view.member_at(reply.account)
+    if member is None or member.encryption_key != reply.encryption_key:
+        raise NotAMember(
+            f"node {node} enrolled as {reply.account}, which has no seat in {view.contract} with "
+            "that encryption key; start the site with the keys of a member, or have it admitted"
+        )
+    return member.index

@@ -95,6 +95,7 @@ def draw(
     led: Iterable[int],
     max_committee: int,
     fixed_leader: int | None = None,
+    pool: Iterable[int] | None = None,
 ) -> Draw:
     """Draw the offices of round `number`.
 
@@ -107,13 +108,15 @@ def draw(
     previous : bytes
         Beacon of the draw before; 32 zero bytes before the first.
     sealers : iterable of int
-        Members who sealed. No reveal, no office.
+        Members who sealed and may lead. No reveal, no office.
     led : iterable of int
         Members outside the shuffle bag.
     max_committee : int
         Upper bound of the committee's size.
     fixed_leader : int or None
         Member who comes first whenever it sealed.
+    pool : iterable of int or None
+        Members who may sit on the committee, where more than may lead; they sealed too.
 
     Returns
     -------
@@ -134,7 +137,8 @@ def draw(
     succession = _shuffle(fresh, beacon, _FRESH) + _shuffle(rest, beacon, _REST)
     if fixed_leader in eligible:
         succession = [fixed_leader, *(m for m in succession if m != fixed_leader)]
-    committee = _shuffle(eligible, beacon, _COMMITTEE)[:max_committee]
+    seats = eligible if pool is None else sorted(set(pool))
+    committee = _shuffle(seats, beacon, _COMMITTEE)[:max_committee]
     return Draw(beacon=beacon, succession=tuple(succession), committee=tuple(committee), led=out)
 
 

@@ -70,6 +70,7 @@ class EvidenceWriter:
                 "chain_id": swarm.place.chain_id,
                 "contract": swarm.place.contract,
                 "terms": dict(swarm.place.terms),
+                "first_round": swarm.first_round,
                 "labels": {str(index): label for index, label in swarm.labels.items()},
             },
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -178,7 +177,7 @@ def _verify_run(run: Path) -> Verified:
     if (swarm["chain_id"], swarm["contract"]) != (history["chain_id"], history["contract"]):
         raise EvidenceError("terms and chain history are of different swarms")
     lines = [json.loads(line) for line in (run / ROUNDS).read_text(encoding="utf-8").splitlines()]
-    _check_lines(lines, swarm["labels"], proven)
+    _check_lines(lines, swarm, proven)
     _check_opened(run, lines, terms)
     models, final_hash = _check_models(run, proven, terms)
     certified = [r for r in proven.rounds if r.round.certificate is not None]
@@ -194,7 +193,7 @@ def _verify_run(run: Path) -> Verified:
     )
 
 
-def _check_lines(lines: list[dict[str, Any]], labels: Iterable[str], proven: Replay) -> None:
+def _check_lines(lines: list[dict[str, Any]], swarm: dict[str, Any], proven: Replay) -> None:
     """What the relay told of each round is what the members' transactions prove."""
     told = {line["round"]: line for line in lines if line["parent_hash"] is not None}
     unseen = [line for line in lines if line["parent_hash"] is None]
@@ -206,9 +205,13 @@ def _check_lines(lines: list[dict[str, Any]], labels: Iterable[str], proven: Rep
                 f"round {line['round']}: {ROUNDS} says what happened in it, the chain never saw it"
             )
     known = {record.round.number: record for record in proven.rounds}
+    first = swarm["first_round"]
+    before = [number for number in known if type(first) is not int or number < first]
+    if any(known.pop(number).round.certificate is not None for number in before):
+        raise EvidenceError(f"certified rounds are before the run's first ({first!r})")
     if list(told) != sorted(known):
         raise EvidenceError(f"{ROUNDS} tells of rounds {list(told)}, the chain of {sorted(known)}")
-    epsilon = dict.fromkeys(labels, 0.0)
+    epsilon = dict.fromkeys(swarm["labels"], 0.0)
     for number, line in told.items():
         for name, value in _facts(known[number]).items():
             if line.get(name) != value:
@@ -267,7 +270,8 @@ def _check_models(run: Path, proven: Replay, terms: Terms) -> tuple[int, str]:
         return 0, model_hash(final_model, final_state).hex()
     for record in proven.rounds:
         current = record.round
-        if current.seals and current.parent != model_hash(model, state):
+        # A void round leads nowhere, so anybody may have opened it with any model.
+        if current.phase is Phase.CERTIFIED and current.parent != model_hash(model, state):
             raise EvidenceError(
                 f"round {current.number} trained on model {current.parent.hex()[:16]}…, but the "
                 f"evidence leads to {model_hash(model, state).hex()[:16]}…"

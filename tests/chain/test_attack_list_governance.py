@@ -127,13 +127,22 @@ def _(swarm: Swarm):
 # --- mass suspension --------------------------------------------------------------------------
 
 
-@attack("everyone else is made to miss a deadline: at most f are suspended")
+@attack("a member opens a round that nobody else hears of, to make them miss: it is its own miss")
 def _(swarm: Swarm):
     swarm.seal(0, 1)
     swarm.chain.advance_clock(601)
     swarm.close(1)
-    assert [m.absences for m in swarm.view.members] == [0, 1, 1, 1]
-    assert [m.suspended for m in swarm.view.members] == [False, True, False, False]
+    assert [m.misses for m in swarm.view.members] == [1, 0, 0, 0]
+    assert [m.suspended for m in swarm.view.members] == [True, False, False, False]
+
+
+@attack("half of the others are made to miss a deadline: at most f are suspended")
+def _(swarm: Swarm):
+    swarm.seal_all(1, 0, 1)
+    swarm.chain.advance_clock(601)
+    swarm.close(1)
+    assert [m.absences for m in swarm.view.members] == [0, 0, 1, 1]
+    assert [m.suspended for m in swarm.view.members] == [False, False, True, False]
 
 
 @attack("leader after leader is made to fail: at most f are suspended")

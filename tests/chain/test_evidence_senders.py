@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from chain_support import Swarm, digest, frozen_chain, key_of
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from flwr_swarm._exceptions import EvidenceError
 from flwr_swarm.chain.address import contract_address
 from flwr_swarm.chain.embedded import EmbeddedChain
 from flwr_swarm.chain.history import export
@@ -42,11 +40,6 @@ def forwarder(to: str) -> bytes:
     return bytes([0x60, len(code), 0x80, 0x60, 0x0B, 0x60, 0, 0x39, 0x60, 0, 0xF3]) + code
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=EvidenceError,
-    reason="a founder's account may be a contract; its calls are in no transaction to the swarm",
-)
 def test_a_founder_that_is_a_contract_cannot_make_evidence_unreadable() -> None:
     chain, stranger = frozen_chain(), key_of(70)
     swarm_at = contract_address(Account.from_key(digest("founder")).address)
