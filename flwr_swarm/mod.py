@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from flwr.app import Context, Message, MessageType, RecordDict
@@ -19,7 +19,7 @@ from ._exceptions import (
 )
 from .flower import read, records, write
 from .flower.compat import with_content
-from .flower.identity import enrolling_keys, keys_of
+from .flower.identity import enrolling_keys, keys_of, opening_keys
 from .flower.replay import replay
 from .flower.site import Site, connect, label
 from .flower.state import load_memory, save_memory
@@ -234,7 +234,11 @@ def _open(site: Site, fields: read.Fields) -> Answer:
             # Several holders submit at once; whoever is first is as good as all.
             log.info("certificate of round %d: %s", request.certificate.round, error.reason)
         view = site.ledger.view()
-    if site.member.accept(request.place, view)[1].encryption == "none":
+    # A certificate enacts what waited for it: this member's new keys, or new terms.
+    keys = opening_keys(site.context)
+    if keys is not None:
+        site = replace(site, member=replace(site.member, identity=keys))
+    if site.member.accept(request.place, view, settling=True)[1].encryption == "none":
         return write.swarm_records("open", {})
     memory, reply = release(site.member, request, view)
     site.promise("open", request.certificate, view)

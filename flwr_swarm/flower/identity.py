@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -43,6 +44,19 @@ def keys_of(context: Context) -> MemberKeys | None:
         account, encryption_key = _listed(context, {g.account for g in store.generations})
         generation = store.pick(account, encryption_key)
     return _unlocked(str(folder), generation.number, _password(context))
+
+
+def opening_keys(context: Context) -> MemberKeys | None:
+    """As `keys_of`, with the older share keys of the keystore, which open what was sealed to them.
+
+    Apart from it because each generation takes a second to open.
+    """
+    keys, folder = keys_of(context), context.node_config.get(KEYS_OPTION)
+    if keys is None or folder is None:
+        return keys
+    store = Keystore(Path(str(folder)))
+    current = store.pick(keys.account, keys.encryption_key)
+    return replace(keys, former=_former(str(folder), current.number, _password(context)))
 
 
 def enrolling_keys(context: Context) -> MemberKeys:
@@ -88,3 +102,10 @@ def _unlocked(folder: str, number: int, password: str) -> MemberKeys:
     """Opening takes a second on purpose (scrypt); a process that lives does it once."""
     store = Keystore(Path(folder))
     return store.unlock(next(g for g in store.generations if g.number == number), password)
+
+
+@lru_cache(maxsize=4)
+def _former(folder: str, number: int, password: str) -> tuple[bytes, ...]:
+    store = Keystore(Path(folder))
+    newer = next(g for g in store.generations if g.number == number)
+    return store.former_share_keys(newer, password)

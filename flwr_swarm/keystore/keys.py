@@ -27,10 +27,14 @@ class MemberKeys:
         32-byte secp256k1 private key of the chain account. Election secrets derive from it.
     share_key : bytes
         32-byte X25519 private key.
+    former : tuple of bytes
+        Older X25519 private keys, newest first: a rotation that a certificate enacts leaves
+        that round's shares sealed to one of them.
     """
 
     account_key: bytes = field(repr=False)
     share_key_bytes: bytes = field(repr=False)
+    former: tuple[bytes, ...] = field(default=(), repr=False)
 
     @classmethod
     def generate(cls, random: Callable[[int], bytes] = os.urandom) -> MemberKeys:
@@ -46,8 +50,8 @@ class MemberKeys:
     def encryption_key(self) -> bytes:
         return public_key_of(self.share_key_bytes)
 
-    def share_key(self) -> bytes:
-        return self.share_key_bytes
+    def share_keys(self) -> tuple[bytes, ...]:
+        return (self.share_key_bytes, *self.former)
 
     def secret(self, chain_id: int, contract: str, index: int) -> bytes:
         return derive_secret(self.account_key, chain_id, contract, index)

@@ -21,7 +21,7 @@ from typing import Final, Self
 
 from eth_utils.address import to_checksum_address
 
-from .._exceptions import KeystoreError, KeystoreExists
+from .._exceptions import KeystoreError, KeystoreExists, WrongPassword
 from . import files
 from .container import STANDARD_COST, check_new, decrypted, encrypted, parsed
 from .keys import MemberKeys
@@ -205,6 +205,24 @@ class Keystore:
                 "files name; restore them from your backup"
             )
         return keys
+
+    def former_share_keys(self, generation: Generation, password: str) -> tuple[bytes, ...]:
+        """X25519 private keys older than `generation`'s, newest first, as far as it opens them.
+
+        Raises
+        ------
+        KeystoreError
+            A file is damaged.
+        """
+        found = []
+        for older in reversed(self.generations):
+            if older.number >= generation.number:
+                continue
+            try:
+                found.append(decrypted(self._path(older.number) / SHARE_FILE, password))
+            except WrongPassword:
+                continue  # restored from before its password was changed
+        return tuple(found)
 
     def rotate(
         self,

@@ -38,8 +38,8 @@ class Identity(Protocol):
         """32-byte X25519 public key."""
         ...
 
-    def share_key(self) -> bytes:
-        """32-byte X25519 private key that opens key shares."""
+    def share_keys(self) -> tuple[bytes, ...]:
+        """32-byte X25519 private keys that open key shares, newest first, never empty."""
         ...
 
     def secret(self, chain_id: int, contract: str, index: int) -> bytes:
@@ -75,8 +75,19 @@ class SwarmMember:
     replay: Replay = field(repr=False)
     accept_plaintext: bool = False
 
-    def accept(self, place: Place, view: LedgerView) -> tuple[Memory, Terms, Member]:
+    def accept(
+        self, place: Place, view: LedgerView, *, settling: bool = False
+    ) -> tuple[Memory, Terms, Member]:
         """Check that this is the swarm the site joined, or pin it at first contact.
+
+        Parameters
+        ----------
+        place : Place
+        view : LedgerView
+        settling : bool
+            Only what the ledger has certified is to be opened. A certificate enacts the change
+            that waited for it, and the round it ends was sealed by the rules before: the terms
+            that this site accepted last then need not be those of the new policy.
 
         Raises
         ------
@@ -103,7 +114,8 @@ class SwarmMember:
                 "really moved, start the site with a fresh state"
             )
         terms = Terms.from_json(place.terms)
-        if terms.hash() != view.policy.terms:
+        settled = settling and pinned is not None and pinned.terms == place.terms
+        if not settled and terms.hash() != view.policy.terms:
             raise WrongChain(
                 "the relay's terms are not those that the contract pins; ask the consortium for "
                 f"the terms with hash {view.policy.terms.hex()}"
@@ -113,7 +125,7 @@ class SwarmMember:
                 'the relay asks for updates in plaintext (encryption="none"), which this site has '
                 "not agreed to; set FLWR_SWARM_ACCEPT_PLAINTEXT=1 at the site to agree"
             )
-        if terms.encryption == "threshold":
+        if terms.encryption == "threshold" and not settled:
             check_protects(view.policy, len(view.seated))
         me = view.member_at(self.identity.account)
         if me is None or me.encryption_key != self.identity.encryption_key:

@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .. import encryption
-from .._exceptions import AlreadyOpened, NotCertified, ProtocolError, SealMismatch
+from .._exceptions import (
+    AlreadyOpened,
+    NotCertified,
+    ProtocolError,
+    SealMismatch,
+    ShareRefused,
+)
 from ..encryption import ThresholdScheme
+from ..encryption.envelope import public_key_of
 from .ledger import CertifyCall, LedgerCall
 from .member import SwarmMember, certificate_digest, holder_keys, in_round, round_context
 from .memory import Memory
@@ -16,7 +23,7 @@ from .types import LedgerView, Phase
 
 def certify(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[LedgerCall, ...]:
     """The call that records the certificate, unless the ledger has one already."""
-    site.accept(request.place, view)
+    site.accept(request.place, view, settling=view.current.phase is Phase.CERTIFIED)
     if view.current.certificate is not None:
         return ()
     return (CertifyCall(certificate=request.certificate, signatures=request.signatures),)
@@ -36,7 +43,7 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
     ShareRefused
         If a share does not decrypt for this holder.
     """
-    memory, terms, me = site.accept(request.place, view)
+    memory, terms, me = site.accept(request.place, view, settling=True)
     if terms.encryption != "threshold":
         raise ProtocolError('nothing to open: this swarm runs with encryption="none"')
     current = in_round(view, request.certificate.round, Phase.CERTIFIED)
@@ -63,12 +70,28 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
             or encryption.envelope_hash(envelope) not in hashes
         ):
             raise SealMismatch(f"the share of member {sender} is not the one that it sealed")
-    opening = ThresholdScheme().opening(
-        {sender: request.envelopes[sender] for sender in certificate.included},
-        context=round_context(view, current.number, current.parent),
-        receiver=me.index,
-        private_key=site.identity.share_key(),
-        holders=holder_keys(view),
-    )
+    opening = _opening(site, request, view, me.index)
     memory = replace(memory, opened={current.number: digest})
     return memory, OpenReply(member=me.index, opening=opening)
+
+
+def _opening(site: SwarmMember, request: OpenRequest, view: LedgerView, receiver: int) -> bytes:
+    """Sum of the shares, under whichever of this member's keys the round's senders sealed to.
+
+    The ledger lists the newest, and a certificate may have enacted its rotation just now.
+    """
+    holders = holder_keys(view)
+    refused: ShareRefused | None = None
+    for key in site.identity.share_keys():
+        holders[receiver] = public_key_of(key)
+        try:
+            return ThresholdScheme().opening(
+                {sender: request.envelopes[sender] for sender in request.certificate.included},
+                context=round_context(view, view.current.number, view.current.parent),
+                receiver=receiver,
+                private_key=key,
+                holders=holders,
+            )
+        except ShareRefused as error:
+            refused = refused or error
+    raise refused or ShareRefused(f"member {receiver} has no key that opens shares")

@@ -27,7 +27,7 @@ from flwr_swarm.flower.read import Fields
 from flwr_swarm.flower.state import save_keys
 from flwr_swarm.keystore import Keystore
 from flwr_swarm.keystore.keys import MemberKeys
-from flwr_swarm.protocol.ledger import CertifyCall, ProposeCall, VoteCall
+from flwr_swarm.protocol.ledger import CertifyCall, ProposeCall, SealCall, VoteCall
 from flwr_swarm.protocol.payload import aggregate_hash
 from flwr_swarm.protocol.quorum import smallest_threshold
 from flwr_swarm.protocol.terms import Terms
@@ -58,7 +58,7 @@ def policy_for(n: int, **changes: Any) -> Policy:
 class Founded:
     """A consortium of `n` members on a served chain, and the bench on which it trains."""
 
-    def __init__(self, directory: Path, n: int, **options: Any) -> None:
+    def __init__(self, directory: Path, n: int, *, max_misses: int = 0, **options: Any) -> None:
         self.time = StillClock()
         self.chain = EmbeddedChain(chain_id=4242, clock=self.time.clock().now)
         self.server = ChainServer(self.chain).start()
@@ -68,7 +68,7 @@ class Founded:
         deploy(
             self.chain,
             cards=[self.card(i) for i in range(n)],
-            policy=policy_for(n),
+            policy=policy_for(n, max_misses=max_misses),
             key=deployer,
         )
         self.consortium = Consortium(chain=self.server.url, contract=self.contract, chain_id=4242)
@@ -221,11 +221,65 @@ def test_other_terms_are_refused_before_anything_is_trained(
         swarm.bench.round()
 
 
-def test_a_stranger_among_the_nodes_is_refused(founded: Callable[..., Founded]) -> None:
+def test_a_stranger_among_the_nodes_is_left_out(founded: Callable[..., Founded]) -> None:
+    swarm = founded(5, members=4)
+    save_keys(swarm.bench.context(3), MemberKeys.generate())
+    assert swarm.bench.round() is not None
+    assert {seal.member for seal in swarm.bench.view().current.seals} == {0, 1, 2, 4}
+
+
+def test_with_too_few_members_among_the_nodes_no_run_starts(
+    founded: Callable[..., Founded],
+) -> None:
     swarm = founded(4)
     save_keys(swarm.bench.context(3), MemberKeys.generate())
-    with pytest.raises(NotAMember, match="has no seat"):
+    with pytest.raises(NotAMember, match="3 of the connected nodes are members"):
         swarm.bench.round()
+
+
+def test_a_strategy_that_trains_fewer_than_the_policy_waits_for_is_refused(
+    founded: Callable[..., Founded],
+) -> None:
+    swarm = founded(4, strategy=inner(3, fraction_train=0.5))
+    with pytest.raises(ConfigurationError, match=r"trains 3 of 4 .* waits for 4"):
+        swarm.bench.round()
+
+
+def junk(swarm: Founded, i: int, number: int) -> None:
+    """Member `i` opens a round with a model that nobody has."""
+    keys, me = swarm.keys[i], swarm.ledger(i).view().members[i]
+    swarm.ledger(i).submit(
+        SealCall(
+            round=number,
+            parent=b"j" * 32,
+            payload_hash=b"p" * 32,
+            shares_hash=b"s" * 32,
+            reveal=keys.secret(4242, swarm.contract, me.reveals),
+            commitment=keys.commitment(4242, swarm.contract, me.reveals + 1),
+            epsilon=0,
+            verified=True,
+        )
+    )
+
+
+def test_a_member_that_opens_rounds_with_junk_is_suspended_and_training_goes_on(
+    founded: Callable[..., Founded], tmp_path: Path
+) -> None:
+    swarm = founded(4, max_misses=2)
+    junk(swarm, 3, 1)  # before the run
+    started = swarm.time.clock().now()
+    assert swarm.bench.round() is None
+    assert swarm.time.clock().now() < started + 60, "nobody waits for its deadline"
+    assert swarm.bench.round() is not None
+    junk(swarm, 3, 3)
+    assert swarm.bench.round() is None
+    view = swarm.bench.view()
+    assert [m.misses for m in view.members] == [0, 0, 0, 2]
+    assert view.members[3].suspended
+    for _ in range(2):
+        assert swarm.bench.round() is not None
+    swarm.bench.swarm._complete_evidence(swarm.bench.model)
+    assert verify(tmp_path / "evidence").models == 3
 
 
 def test_two_nodes_cannot_be_one_member(founded: Callable[..., Founded]) -> None:
@@ -244,7 +298,7 @@ def test_a_contract_is_one_study(founded: Callable[..., Founded]) -> None:
         consortium=replace(swarm.consortium),
         clock=swarm.time.clock(),
     )
-    with pytest.raises(ConfigurationError, match="holds 1 rounds already"):
+    with pytest.raises(ConfigurationError, match="holds certified rounds already"):
         swarm.bench.round()
 
 
@@ -308,7 +362,7 @@ def test_a_site_without_its_password_names_the_remedy(
     with_keystore(swarm, 2, tmp_path)
     del swarm.bench.context(2).node_config["swarm-password-file"]
     monkeypatch.delenv("FLWR_SWARM_PASSWORD", raising=False)
-    with pytest.raises(NotAMember, match="node 1002 did not enrol"):
+    with pytest.raises(NotAMember, match="3 of the connected nodes are members"):
         swarm.bench.round()
     assert "swarm-password-file" in swarm.bench.errors["enrol", 2]
 
@@ -384,3 +438,76 @@ def test_a_keystores_account_releases_no_second_set_in_another_run(
     refusal = swarm.bench.refusal(2, RecordDict(cast(Any, write.open_request(request))))
     assert "AlreadyOpened" in refusal
     assert "shares of round 1 were released" in refusal
+
+
+# --- what a certificate enacts does not cost the sum that it certified ----------------------------
+
+
+def rotated_in(swarm: Founded, i: int, store: Keystore, *, keep_account: bool) -> Change:
+    """New keys in the keystore, and the change that gives them seat `i`."""
+    store.rotate(PASSWORD, keep_account=keep_account, cost=2)
+    swarm.keys[i] = store.unlock(store.newest, PASSWORD)
+    card = swarm.card(i)
+    expires = int(swarm.time.clock().now()) + 10**6
+    return Change(kind=Kind.ROTATE, seat=i, card=card, expires=expires, policy=policy_for(4))
+
+
+@pytest.mark.parametrize("keep_account", [True, False])
+@pytest.mark.parametrize("rotated", [0, 2], ids=["who-certifies", "who-comes-after"])
+def test_keys_that_are_rotated_in_mid_round_do_not_cost_the_rounds_sum(
+    founded: Callable[..., Founded], tmp_path: Path, rotated: int, keep_account: bool
+) -> None:
+    swarm = founded(4)
+    store = with_keystore(swarm, rotated, tmp_path)
+    context = swarm.bench.context(rotated)
+    context.node_config |= {"swarm-chain": swarm.server.url, "swarm-contract": swarm.contract}
+    assert swarm.bench.round() is not None
+    others = [i for i in range(4) if i != rotated]
+    asked: list[int] = []
+
+    def rotate_meanwhile(member: int, message: Any) -> Any:
+        if not asked:
+            asked.append(member)
+            change = rotated_in(swarm, rotated, store, keep_account=keep_account)
+            consent = sign_consent(
+                swarm.keys[rotated].account_key,
+                4242,
+                swarm.contract,
+                seat=rotated,
+                card=change.card,
+                expires=change.expires,
+            )
+            swarm.decide(change, *others, consent=consent)
+            assert swarm.bench.view().epoch == 1
+        return message
+
+    swarm.bench.to_member["merge"] = rotate_meanwhile
+    swarm.bench.to_member["open"] = lambda i, message: None if i == 3 else message
+    assert swarm.bench.round() is not None
+    view = swarm.bench.view()
+    assert (view.epoch, view.policy.threshold) == (2, 3)
+    assert view.members[rotated].encryption_key == swarm.keys[rotated].encryption_key
+    swarm.bench.to_member.clear()
+    assert swarm.bench.round() is not None
+    assert swarm.bench.view().current.seal_of(rotated) is not None
+
+
+def test_terms_that_are_changed_in_mid_round_do_not_cost_the_rounds_sum(
+    founded: Callable[..., Founded],
+) -> None:
+    swarm = founded(4)
+    assert swarm.bench.round() is not None
+    new = policy_for(4, terms=terms(clip=3.0).hash(), min_included=1)
+
+    def change_meanwhile(member: int, message: Any) -> Any:
+        if member == 0:
+            swarm.decide(Change(kind=Kind.POLICY, policy=new), 0, 1, 2)
+        return message
+
+    swarm.bench.to_member["merge"] = change_meanwhile
+    swarm.bench.to_member["open"] = lambda i, message: None if i == 3 else message
+    assert swarm.bench.round() is not None
+    assert swarm.bench.view().policy == new
+    del swarm.bench.to_member["merge"], swarm.bench.to_member["open"]
+    (asked,) = swarm.bench.messages("seal", 0)[-1:]
+    assert "WrongChain" in swarm.bench.refusal(0, twin(asked.content)), "nothing new by old terms"
