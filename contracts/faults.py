@@ -224,8 +224,31 @@ FAULTS = (
     Fault(
         "the committee shrinks below its bound",
         "Merging.sol",
-        "        if (officers.count() < bound) officers = sealers & ~suspended;\n"
-        "        if (officers.count() < bound) officers = sealers;\n",
+        "        if (pool.count() < bound) pool = sealers;\n",
+        "",
+    ),
+    Fault(
+        "a miss costs the seat on the committee",
+        "Merging.sol",
+        "        pool = sealers & ~suspended;\n",
+        "        pool = sealers & ~suspended & ~benched;\n",
+    ),
+    Fault(
+        "any number of members is benched",
+        "Merging.sol",
+        " || (pool & benched).count() > _faults()",
+        "",
+    ),
+    Fault(
+        "whoever opens alone makes the others miss",
+        "Swarm.sol",
+        "if (!ready && spoken.count() <= _faults()) {",
+        "if (!ready && spoken.count() == 0) {",
+    ),
+    Fault(
+        "a contract is a member",
+        "SwarmState.sol",
+        "        if (msg.sender != tx.origin) revert NotAMember(msg.sender);\n",
         "",
     ),
     Fault(

@@ -73,6 +73,12 @@ contract SealingTest is Consortium {
         same(_seats()[6].absences, 1, "absences");
     }
 
+    function test_a_call_that_is_no_transaction_of_the_member_is_refused() public {
+        vm.prank(_account(0), address(this));
+        (bool done,) = address(swarm).call(abi.encodeCall(Surface.abstain, (1)));
+        holds(!done, "was accepted");
+    }
+
     function test_the_budget_ends_at_the_cap() public {
         SwarmTypes.SealCall memory call_ = _sealCall(0, 1);
         call_.epsilon = 1001;
