@@ -16,11 +16,12 @@ from ..protocol.quorum import (
     smallest_threshold,
     tolerated_faults,
 )
-from ..protocol.terms import Terms, default_capacity
+from ..protocol.terms import ENCRYPTIONS, Terms, default_capacity
 from ..protocol.types import EPSILON_UNIT, HASH_BYTES, NO_CAP, Policy
 from .strict import read_json
 
 LARGEST_COMMITTEE: Final = 7
+LARGEST_SWARM: Final = 64
 MAX_MISSES: Final = 3
 NAMES: Final = tuple(field.name for field in fields(Policy))
 _NONE: Final = "none"
@@ -132,6 +133,49 @@ def check(policy: Policy, seats: Collection[int]) -> None:
     raise ConfigurationError(
         f"{values} does not fit {n} members ({reason}): {rule}; set it with --policy"
     )
+
+
+def known_terms(digest: bytes, settings: Sequence[str]) -> Terms | None:
+    """The terms with this hash, where they are a default or a file that a setting names.
+
+    The contract holds the hash alone.
+    """
+    candidates = [
+        Terms(encryption=encryption, members=default_capacity(members))
+        for encryption in ENCRYPTIONS
+        for members in (1, LARGEST_SWARM)
+    ]
+    for setting in settings:
+        name, _, value = (part.strip() for part in setting.partition("="))
+        if name == "terms" and not value.startswith("0x"):
+            candidates.append(load_terms(Path(value)))
+    return next((terms for terms in candidates if terms.hash() == digest), None)
+
+
+def check_obeyed(policy: Policy, members: int, terms: Terms | None) -> str:
+    """Refuse a policy under which the members' sites would take part in nothing.
+
+    Returns
+    -------
+    str
+        Empty, or a warning: the terms are not known here, and it depends on them.
+
+    Raises
+    ------
+    ConfigurationError
+        The terms encrypt, and the policy could not protect an update.
+    """
+    if terms is not None and terms.encryption == "none":
+        return ""
+    try:
+        check_protects(policy, members)
+    except ConfigurationError as error:
+        if terms is None:
+            return f"if the swarm's terms encrypt, every site will refuse to train: {error}"
+        raise ConfigurationError(
+            f"every site would refuse to train by this policy: {error}; set it with --policy"
+        ) from None
+    return ""
 
 
 def differences(old: Policy, new: Policy) -> tuple[tuple[str, str, str], ...]:

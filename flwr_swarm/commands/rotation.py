@@ -58,13 +58,12 @@ def rotate(
     from . import applications, connection, strict  # noqa: PLC0415
 
     expires = applications.valid_until(time.time(), valid_days)
+    strict.check_new(out)  # before keys are made in vain
     acting = connection.as_member(url, contract, keys, password_file, timeout)
     output.confirm(
         f"Make new keys in {keys} for seat {acting.member.index} of {acting.view.contract}?",
         yes=yes,
     )
-    if out.exists():
-        strict.save(out, {})  # says that it is there, before keys are made in vain
     member, view = acting.member, acting.view
     made = acting.store.rotate(acting.password, keep_account=keep_account, cost=key_cost(context))
     opened = acting.store.unlock(made, acting.password)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +33,26 @@ def save(path: Path, fields: Mapping[str, Any]) -> None:
         raise ConfigurationError(
             f"cannot write {path} ({error.strerror}); choose another name"
         ) from error
+
+
+def check_new(path: Path) -> None:
+    """Refuse what `save` could not write, before anything is made that would go into it.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if path.exists() or path.is_symlink():
+        raise ConfigurationError(f"cannot write {path} (File exists); choose another name")
+    if not path.parent.is_dir():
+        raise ConfigurationError(
+            f"cannot write {path} (there is no folder {path.parent}); make the folder, or choose "
+            "another name"
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"cannot write {path} (you may not write in {path.parent}); choose another folder"
+        )
 
 
 def read_json(path: Path) -> Any:

@@ -223,4 +223,9 @@ def _policy(
     policy, words = policies.adapted(view.policy, before, after)
     policy = policies.adjusted(policy, settings)
     policies.check(policy, after)
+    if policy != view.policy:  # a change that leaves the rules alone does not make them worse
+        terms = policies.known_terms(policy.terms, settings)
+        warning = policies.check_obeyed(policy, len(after), terms)
+        if warning:
+            output.note(f"warning: {warning}")
     return policy, words

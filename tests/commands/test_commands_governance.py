@@ -8,6 +8,7 @@ from commands_support import PASSWORD, applied, found
 from flwr_swarm.chain.client import ChainLedger
 from flwr_swarm.keystore import Keystore
 from flwr_swarm.protocol.ledger import AbstainCall, SealCall
+from flwr_swarm.protocol.terms import Terms
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -291,3 +292,40 @@ def test_tables_fit_in_a_hundred_columns(founded):
 def test_json_is_one_object_on_stdout(founded):
     for command in (("member", "list"), ("consortium", "status")):
         assert isinstance(json.loads(founded.run(*command, "--json").stdout), dict)
+
+
+def test_a_card_that_cannot_be_written_costs_no_keys(founded):
+    before = len(Keystore(founded.at("b")).generations)
+    taken = founded.at("taken.json")
+    taken.write_text("mine")
+    for out in (founded.at("missing") / "x.json", taken):
+        error = founded.refused(
+            "member", "rotate", "--keys", founded.at("b"), "--out", out, "--yes"
+        )
+        assert str(out) in error["message"]
+    assert len(Keystore(founded.at("b")).generations) == before
+    assert taken.read_text() == "mine"
+
+
+@pytest.mark.parametrize("setting", ["min_included=1", "min_included=2"])
+def test_a_policy_that_every_site_would_refuse_is_not_proposed(founded, setting):
+    asked = ("member", "vote", "--keys", founded.at("a"), "--policy", setting, "--yes")
+    error = founded.refused(*asked)
+    assert setting.partition("=")[0] in error["message"]
+    assert "every site would refuse to train" in error["message"]
+    assert status(founded)["proposals"] == []
+
+
+def test_terms_decide_what_sites_would_refuse(founded):
+    """Terms are known by their default or by a file; of others only the hash is on the chain."""
+    plain, other = founded.at("plain.json"), founded.at("other.json")
+    plain.write_text(json.dumps(Terms(encryption="none", members=5).to_json()))
+    other.write_text(json.dumps(Terms(encryption="threshold", members=5).to_json()))
+    vote = ("member", "vote", "--keys", founded.at("a"), "--yes", "--policy", "min_included=1")
+    taken = founded.run(*vote, "--policy", f"terms={plain}")
+    assert "warning" not in taken.stderr
+    refused = founded.refused(*vote, "--policy", f"terms={other}")
+    assert "min_included" in refused["message"]
+    warned = founded.run(*vote, "--policy", "terms=0x" + "11" * 32)
+    assert "warning: if the swarm's terms encrypt, every site will refuse" in warned.stderr
+    assert len(status(founded)["proposals"]) == 1  # the newer replaced the older
