@@ -286,6 +286,18 @@ contract GovernanceTest is Consortium {
         _refuses(who, abi.encodeCall(Surface.accuse, (2, other, one)), again);
     }
 
+    function test_the_suspended_sit_where_the_committee_would_be_too_small() public {
+        _sealAll(0x07, 1);
+        SwarmTypes.Statement memory one = _statement(2, 4, 0, "one");
+        SwarmTypes.Statement memory other = _statement(2, 4, 0, "other");
+        _as(_account(0));
+        swarm.accuse(2, one, other);
+        vm.warp(_round().sealDeadline + 1);
+        _as(_account(0));
+        swarm.close(1);
+        same(_setOf(_round().committee), 0x07, "three sit");
+    }
+
     function test_the_suspended_vote_and_are_reinstated() public {
         _pass(_change(SwarmTypes.Kind.SUSPEND, 6, 7));
         same(swarm.suspended(), 0x40, "suspended");
