@@ -22,6 +22,7 @@ from flwr_swarm._exceptions import ChainReorganised, ConfigurationError, NodeBeh
 
 from .client import TIMEOUT
 from .codec import decode_event
+from .database import prepare
 from .errors import refusal
 from .jsonrpc import RpcError
 from .provider import Node, ask, node_of
@@ -110,9 +111,7 @@ class EventStore:
         self._pinned = chain_id
         self._first = first_block
         self._timeout = timeout
-        with self._open() as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.executescript(_SCHEMA)
+        prepare(self._path, _SCHEMA, self._open)
 
     def __repr__(self) -> str:
         return f"EventStore({self._path.name!r}, {self._contract})"

@@ -18,6 +18,7 @@ from typing import Final
 
 from flwr_swarm._exceptions import ConfigurationError
 
+from .database import prepare
 from .locks import OWNER_ONLY, FileLock
 
 FILE: Final = "outbox.sqlite3"
@@ -87,9 +88,7 @@ class Outbox:
         # SQLite gives its log the mode of the database, so that is made first.
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY))
         self._path.chmod(OWNER_ONLY)
-        with self._open() as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.executescript(_SCHEMA)
+        prepare(self._path, _SCHEMA, self._open)
 
     def __repr__(self) -> str:
         return f"Outbox({self._folder.name!r})"

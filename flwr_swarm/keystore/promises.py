@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from .._exceptions import AlreadyOpened, KeystoreError, ProtocolError
+from ..chain.database import prepare
 from . import files
 
 FILE: Final = "promises.sqlite3"
@@ -64,9 +65,7 @@ class Promises:
         except OSError as error:
             raise KeystoreError(f"cannot open {self._path} ({error.strerror})") from error
         files.check_private(self._path, folder=False)
-        with self._open() as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.executescript(_SCHEMA)
+        prepare(self._path, _SCHEMA, self._open)
 
     def __repr__(self) -> str:
         return f"Promises({self._path.parent.name!r})"

@@ -209,3 +209,22 @@ def test_a_refusal_by_the_node_is_named_and_leaves_nothing_open(tmp_path: Path) 
     assert entry.status is Status.REFUSED
     sender_of(chain, tmp_path / "o").send(to=contract, data=b"y")
     assert effects(chain, contract) == [b"y"]
+
+
+def opens_all(folder: Path, number: int, start: Any) -> None:
+    start.wait(60)
+    for k in range(number):
+        Outbox(folder / str(k))
+
+
+def test_processes_that_open_a_new_outbox_at_once_do_not_disturb_each_other(
+    tmp_path: Path,
+) -> None:
+    context, number = multiprocessing.get_context("spawn"), 40
+    start = context.Barrier(4)
+    openers = [context.Process(target=opens_all, args=(tmp_path, number, start)) for _ in range(4)]
+    for opener in openers:
+        opener.start()
+    for opener in openers:
+        opener.join(120)
+    assert [opener.exitcode for opener in openers] == [0, 0, 0, 0]
