@@ -18,11 +18,13 @@ from ..protocol.messages import (
     OpenReply,
     OpenRequest,
     Place,
+    RecallReply,
+    RecallRequest,
     SealReply,
     SealRequest,
 )
 from ..protocol.types import Certificate
-from .records import BLOBS, FIELDS, STYPE
+from .records import BLOBS, FIELDS, MODEL, STATE, STYPE, array_record
 
 Records = dict[str, ConfigRecord | ArrayRecord]
 
@@ -80,7 +82,7 @@ def seal_request(request: SealRequest, phase: str = "seal") -> Records:
     )
 
 
-def seal_reply(reply: SealReply) -> Records:
+def _given_parts(reply: SealReply) -> tuple[dict[str, Any], dict[str, bytes]]:
     envelopes = {f"envelope/{holder}": e for holder, e in enumerate(reply.envelopes)}
     fields = {
         "round": reply.round,
@@ -88,7 +90,11 @@ def seal_reply(reply: SealReply) -> Records:
         "layout": reply.layout,
         "envelopes": len(reply.envelopes),
     }
-    return swarm_records("seal", fields, {"payload": reply.payload, **envelopes})
+    return fields, {"payload": reply.payload, **envelopes}
+
+
+def seal_reply(reply: SealReply) -> Records:
+    return swarm_records("seal", *_given_parts(reply))
 
 
 def merge_request(request: MergeRequest) -> Records:
@@ -132,3 +138,36 @@ def open_reply(reply: OpenReply) -> Records:
 
 def nudge_request(request: NudgeRequest) -> Records:
     return swarm_records("nudge", {**place_fields(request.place), "round": request.round})
+
+
+def recall_request(request: RecallRequest) -> Records:
+    fields = {
+        **place_fields(request.place),
+        "round": request.round,
+        "want": ",".join(sorted(request.want)),
+        "model": request.model,
+    }
+    return swarm_records("recall", fields)
+
+
+def recall_reply(reply: RecallReply) -> Records:
+    fields: dict[str, Any] = {"member": reply.member}
+    blobs = {"opening": reply.opening} if reply.opening else {}
+    records: Records = {}
+    if reply.given is not None:
+        given, held_blobs = _given_parts(reply.given)
+        fields |= given
+        blobs |= held_blobs
+    if reply.held is not None:
+        fields |= {
+            "threshold": reply.held.threshold,
+            "included": list(reply.held.included),
+            "held_layout": reply.held.layout,
+        }
+        blobs["held"] = reply.held.merged
+    if reply.model is not None:
+        model, state = reply.model
+        records = {MODEL: array_record(model)}
+        if state:
+            records[STATE] = array_record(state)
+    return {**swarm_records("recall", fields, blobs), **records}
