@@ -38,6 +38,10 @@ class CapacityExceeded(UpdateError):
     """A value, a weight, a metric or the number of members overflows its lane."""
 
 
+class UnusableMetric(SwarmError, ValueError):
+    """A mean metric that a rule of the run looks at is not there, or is no finite number."""
+
+
 class TrainingFailed(SwarmError):
     """The user's train or evaluate function raised; its own text stays at the site."""
 
@@ -165,6 +169,10 @@ class StaleRound(ProtocolError):
 
 class KeyDrawn(StaleRound):
     """The member drew its one-time key of the round before it was interrupted; never a second."""
+
+
+class StudyStopped(ProtocolError):
+    """The members voted to stop the study; nobody trains in it until they vote it back."""
 
 
 class RoundVoid(ProtocolError):

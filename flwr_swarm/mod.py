@@ -15,6 +15,7 @@ from ._exceptions import (
     KeyDrawn,
     ModelRefused,
     ProtocolError,
+    StudyStopped,
     SwarmError,
     TransactionRefused,
 )
@@ -157,7 +158,12 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
     _expect(message, MessageType.TRAIN)
     view = site.ledger.view()
     model, state = offered(message)
-    again = seal_again(site.member, request, view, offered=model_hash(model, state))
+    try:
+        again = seal_again(site.member, request, view, offered=model_hash(model, state))
+    except StudyStopped:
+        if view.current.phase is Phase.SEALING:
+            site.abstain(request.round)  # whoever opened this round meant to go on regardless
+        raise
     if again is not None:
         log.info("round %d was sealed before; the same seal is sent again", request.round)
         if again.call is not None:
@@ -175,6 +181,7 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
         charged = privacy.load_history(site.context.state).rounds
         reply = call_next(_stripped(message), site.context)
         check_private(site.context, view, charged)
+        site.member.accept(request.place, site.ledger.view())  # not if it was stopped meanwhile
         layout, content = encoded(reply, task)
         site.remember(intend(task))
         sealing = finish_seal(

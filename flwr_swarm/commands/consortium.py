@@ -165,7 +165,7 @@ def status(
                 [
                     (
                         proposal.id,
-                        describe.title(proposal.change),
+                        describe.title(proposal.change, view),
                         len(proposal.supporters),
                         len(proposal.opponents),
                         describe.when(proposal.closes),

@@ -19,6 +19,7 @@ from ..protocol.types import (
 )
 from .applications import card_json
 from .policies import differences, policy_json
+from .study import turn
 
 NO_END: Final = "-"
 _PHASES: Final = {
@@ -128,22 +129,23 @@ def round_json(view: LedgerView) -> dict[str, Any]:
     }
 
 
-def title(change: Change) -> str:
-    """What a change does, in a few words."""
+def title(change: Change, view: LedgerView) -> str:
+    """What a change does to the swarm of the view, in a few words."""
     match change.kind:
         case Kind.ADMIT:
             return f"admit {change.card.account if change.card else 'nobody'}"
         case Kind.ROTATE:
             return f"change the keys of seat {change.seat}"
         case Kind.POLICY:
-            return "change the policy"
+            turns = turn(view.policy, change.policy)
+            return "change the policy" if turns is None else turns.title
         case _:
             return f"{change.kind.name.lower()} seat {change.seat}"
 
 
 def effects(change: Change, view: LedgerView, endpoints: Sequence[str]) -> list[tuple[str, str]]:
     """What enacting a change would alter, as (name, words)."""
-    found: list[tuple[str, str]] = [("change", title(change))]
+    found: list[tuple[str, str]] = [("change", title(change, view))]
     seat = change.seat
     member = view.members[seat] if seat is not None and seat < len(view.members) else None
     if member is not None:
@@ -160,6 +162,9 @@ def effects(change: Change, view: LedgerView, endpoints: Sequence[str]) -> list[
             found.append(("node", card.endpoint or "none"))
         if card.epsilon:
             found.append(("epsilon before", f"{card.epsilon / EPSILON_UNIT:g}"))
+    turns = turn(view.policy, change.policy)
+    if turns is not None:
+        found.append(("study", turns.words))
     for name, before, after in differences(view.policy, change.policy):
         found.append((f"policy {name}", f"{before} -> {after}"))
     if change.kind is Kind.REMOVE and view.current.phase in {Phase.SEALING, Phase.MERGING}:

@@ -20,6 +20,7 @@ EXAMPLES: Final = (
     "Examples:\n\nflwr-swarm member vote --admit card.json\n\n"
     "flwr-swarm member vote --remove 3 --policy threshold=4\n\n"
     "flwr-swarm member vote --policy epsilon_cap=8 --policy seal_seconds=900\n\n"
+    "flwr-swarm member vote --stop\n\n"
     "flwr-swarm member vote --proposal 7 --against"
 )
 
@@ -39,6 +40,12 @@ def vote(
         list[str] | None,
         typer.Option(help="Setting of the policy, key=value; also beside another change."),
     ] = None,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop the study: no site trains any more.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start a stopped study again, on its old terms.")
+    ] = False,
     proposal: Annotated[int | None, typer.Option(help="Vote on this proposal.")] = None,
     against: Annotated[bool, typer.Option("--against", help="Vote against it.")] = False,
     password_file: PasswordFile = None,
@@ -51,7 +58,7 @@ def vote(
     Two thirds of the members and one more enact it. What would change is shown first.
     """
     from ..protocol.types import Kind  # noqa: PLC0415
-    from . import connection  # noqa: PLC0415
+    from . import connection, study  # noqa: PLC0415
 
     changes = {
         "--admit": admit,
@@ -59,6 +66,8 @@ def vote(
         "--suspend": suspend,
         "--reinstate": reinstate,
         "--rotate": rotate,
+        "--stop": stop or None,
+        "--restart": restart or None,
         "--proposal": proposal,
     }
     chosen = [name for name, value in changes.items() if value is not None]
@@ -77,6 +86,10 @@ def vote(
         return
     settings = policy or []
     view = acting.view
+    if stop:
+        settings = [*settings, *study.stop_settings(view, url, timeout)]
+    elif restart:
+        settings = [*settings, *study.restart_settings(view, url, settings, timeout)]
     if admit is not None:
         made = _with_card(view, admit, settings, rotating=False)
     elif rotate is not None:
@@ -155,7 +168,7 @@ def _show(acting: Acting, proposal: Proposal, *, as_json: bool) -> None:
     output.console().print(
         output.facts(
             [
-                ("proposal", f"{proposal.id}: {describe.title(proposal.change)}"),
+                ("proposal", f"{proposal.id}: {describe.title(proposal.change, acting.view)}"),
                 ("status", describe.proposal_state(proposal, view)),
                 (
                     "votes",

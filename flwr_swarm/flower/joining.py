@@ -14,6 +14,7 @@ from ..chain.client import ReadOnlyLedger
 from ..protocol.member import last_certified
 from ..protocol.messages import EnrolReply, Place
 from ..protocol.quorum import check_protects
+from ..protocol.stopped import is_stopped
 from ..protocol.terms import Terms, default_capacity
 from ..protocol.types import LedgerView, Phase
 from .enrolment import Enrolling, connected, printable
@@ -91,7 +92,8 @@ class Consortium:
                 "`flwr-swarm consortium found`"
             )
         ours = terms(self.capacity or default_capacity(len(view.seated)))
-        if ours.hash() != view.policy.terms:
+        # The relay of a stopped study trains nothing, but opens what was certified last.
+        if ours.hash() != view.policy.terms and not is_stopped(view, ours):
             raise WrongChain(
                 f"the contract pins terms with hash {view.policy.terms.hex()}, this strategy's "
                 f"have {ours.hash().hex()}: {ours.to_json()}; use the numbers that the "

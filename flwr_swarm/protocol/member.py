@@ -17,6 +17,7 @@ from .memory import Memory, Parent
 from .messages import Place
 from .payload import Layout
 from .quorum import check_protects
+from .stopped import check_going_on, is_stopped
 from .terms import Terms
 from .types import Certificate, LedgerView, Member, Phase, Round
 
@@ -87,12 +88,15 @@ class SwarmMember:
         settling : bool
             Only what the ledger has certified is to be opened. A certificate enacts the change
             that waited for it, and the round it ends was sealed by the rules before: the terms
-            that this site accepted last then need not be those of the new policy.
+            that this site accepted last then need not be those of the new policy. What a study
+            certified before its members stopped it is opened by its terms too.
 
         Raises
         ------
         WrongChain
             If chain, contract or terms are not the pinned ones, or not the ledger's.
+        StudyStopped
+            If the members voted to stop the study.
         NotAMember
             If the ledger does not list this account with this encryption key.
         ConfigurationError
@@ -115,7 +119,9 @@ class SwarmMember:
             )
         terms = Terms.from_json(place.terms)
         settled = settling and pinned is not None and pinned.terms == place.terms
-        if not settled and terms.hash() != view.policy.terms:
+        if not settling:
+            check_going_on(view, terms)
+        if not (settled or is_stopped(view, terms)) and terms.hash() != view.policy.terms:
             raise WrongChain(
                 "the relay's terms are not those that the contract pins; ask the consortium for "
                 f"the terms with hash {view.policy.terms.hex()}"

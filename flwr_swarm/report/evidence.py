@@ -101,6 +101,7 @@ class EvidenceWriter:
                 "aggregate_hash": certificate.aggregate_hash.hex(),
                 "certificate": {"view": certificate.view, "signers": signers},
                 "loss": _loss(metrics),
+                "metrics": None if metrics is None else dict(metrics),
             }
         )
 

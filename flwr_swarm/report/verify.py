@@ -16,6 +16,7 @@ from ..protocol.hashing import Arrays, canonical_json, model_hash, parse_json
 from ..protocol.member import round_context
 from ..protocol.memory import Parent
 from ..protocol.payload import aggregate_hash, decode_layout
+from ..protocol.stopped import stopped_terms
 from ..protocol.terms import Terms
 from ..protocol.types import EPSILON_UNIT, Phase
 from .evidence import (
@@ -172,7 +173,7 @@ def _verify_run(run: Path) -> Verified:
     history = _canonical(run / CHAIN)
     proven = replay(history)
     terms = Terms.from_json(swarm["terms"])
-    if terms.hash() != proven.state.policy.terms:
+    if proven.state.policy.terms not in (terms.hash(), stopped_terms(terms.hash())):
         raise EvidenceError("the terms are not those that the contract pins")
     if (swarm["chain_id"], swarm["contract"]) != (history["chain_id"], history["contract"]):
         raise EvidenceError("terms and chain history are of different swarms")
