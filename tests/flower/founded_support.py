@@ -47,9 +47,12 @@ def policy_for(n: int, **changes: Any) -> Policy:
 class Founded:
     """A consortium of `n` members on a served chain, and the bench on which it trains."""
 
-    def __init__(self, directory: Path, n: int, *, max_misses: int = 0, **options: Any) -> None:
+    def __init__(
+        self, directory: Path, n: int, *, max_misses: int = 0, skew: float = 0.0, **options: Any
+    ) -> None:
+        """`skew`: seconds by which the chain's clock is ahead of the relay's."""
         self.time = StillClock()
-        self.chain = EmbeddedChain(chain_id=4242, clock=self.time.clock().now)
+        self.chain = EmbeddedChain(chain_id=4242, clock=lambda: self.time.clock().now() + skew)
         self.server = ChainServer(self.chain).start()
         self.keys = [MemberKeys.generate() for _ in range(n + 1)]
         deployer = Account.create()
@@ -66,6 +69,7 @@ class Founded:
         self.consortium = Consortium(chain=self.server.url, contract=self.contract, chain_id=4242)
         options = {"strategy": inner(3), "consortium": self.consortium, "members": n} | options
         self.bench = Bench(directory, nodes=n, time=self.time, **options)
+        self.bench.skew = skew
         for i in range(n):
             save_keys(self.bench.context(i), self.keys[i])
 
