@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from .._exceptions import OpeningRejected, RoundVoid
 from ..chain.client import ReadOnlyLedger
+from ..chain.patience import PatientLedger
 from ..chain.signing import recover_certifier
 from ..protocol.messages import NudgeRequest, OpenReply, Place, SealReply
 from ..protocol.relay import (
@@ -25,12 +26,18 @@ from ..protocol.terms import Terms
 from ..protocol.types import LedgerView, Phase, Round
 from . import write
 from .read import Fields
-from .trips import Trips
+from .roster import Roster
+from .trips import Trips, clock_time
 
 log = logging.getLogger("flwr.swarm")
 
 _SHORTEST_TRIP = 30.0
 _NUDGE_SECONDS = 30.0
+_NUDGE_AGAIN = 5.0
+_SLACK = 10.0
+"""A chain of development runs ahead of its clock by a second a transaction."""
+_LONGEST_SKEW = 300.0
+"""How far this machine's clock and the chain's may be apart, in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +74,9 @@ class RoundDriver:
 
     place: Place
     terms: Terms
-    ledger: ReadOnlyLedger
+    ledger: PatientLedger[ReadOnlyLedger]
     trips: Trips
+    roster: Roster = field(repr=False)
 
     def settle(self) -> LedgerView:
         """End what an earlier run left open, and return the ledger at rest or in sealing.
@@ -79,15 +87,14 @@ class RoundDriver:
         """
         view = self.ledger.view()
         while view.current.phase is Phase.MERGING or (
-            view.current.phase is Phase.SEALING
-            and self.trips.clock.now() > view.current.seal_deadline
+            view.current.phase is Phase.SEALING and view.now > view.current.seal_deadline
         ):
             deadline = self._deadline(view)
             log.info(
                 "round %d is still %s; waiting until %s",
                 view.current.number,
                 view.current.phase.name.lower(),
-                _clock_time(deadline),
+                clock_time(deadline),
             )
             view = self._pass_deadline(view)
         return view
@@ -112,18 +119,18 @@ class RoundDriver:
                     "round %d: leader %s and committee came to no certificate; next leader at %s",
                     number,
                     view.current.leader,
-                    _clock_time(view.current.merge_deadline),
+                    clock_time(view.current.merge_deadline),
                 )
                 view = self._pass_deadline(view)
                 continue
             _name_left_out(view, merged)
             started = time.perf_counter()
-            opened = self._open(view, merged, seals)
+            opened = self.open(view, merged, seals)
             view = self.ledger.view()
             if view.current.phase is Phase.MERGING:
                 view = self._pass_deadline(view)
                 if view.current.certificate == merged.certificate:  # recorded late, by a slow site
-                    opened = self._open(view, merged, seals)
+                    opened = self.open(view, merged, seals)
             seconds["open"] += time.perf_counter() - started
             if view.current.certificate == merged.certificate:
                 return Outcome(
@@ -152,30 +159,48 @@ class RoundDriver:
                 "round %d: waiting for seals of members %s until %s",
                 number,
                 sorted(missing - set(view.current.abstained)),
-                _clock_time(view.current.seal_deadline),
+                clock_time(view.current.seal_deadline),
             )
             view = self._pass_deadline(view)
         return view
 
     def _pass_deadline(self, view: LedgerView) -> LedgerView:
-        """Wait for the current deadline, then have a member act on it. One step of the ledger."""
+        """Wait for the current deadline, then have a member act on it. One step of the ledger.
+
+        The deadline is the chain's, and so is the clock that counts: the ledger tells what time
+        the next block would carry. Where a node tells the last block's time instead, this
+        machine's clock goes on from there.
+        """
         before = (view.current.number, view.current.phase, view.current.view)
-        clock = self.trips.clock
-        deadline = self._deadline(view)
-        while clock.now() <= deadline + 1:
-            clock.sleep(min(1.0, deadline + 1.5 - clock.now()))
+        clock, deadline = self.trips.clock, self._deadline(view)
+        ahead = view.now - clock.now()
+        end = clock.now() + max(0.0, deadline - view.now) + _LONGEST_SKEW
+        while clock.now() < end:
+            left = deadline + 1 - max(view.now, clock.now() + ahead - _SLACK)
+            if left <= 0:
+                for member in self.roster.refresh():
+                    if not self._nudge(view, member):
+                        continue
+                    view = self.ledger.view()
+                    if (view.current.number, view.current.phase, view.current.view) != before:
+                        return view
+            clock.sleep(min(1.0, left + 0.5) if left > 0 else _NUDGE_AGAIN)
             view = self.ledger.view()
-            if (view.current.number, view.current.phase, view.current.view) != before:
-                return view
-        request = write.nudge_request(NudgeRequest(place=self.place, round=view.current.number))
-        for member in self.trips.nodes:
-            self.trips.send("nudge", {member: request}, lambda f: f, seconds=_NUDGE_SECONDS)
-            view = self.ledger.view()
+            ahead = max(ahead, view.now - clock.now())
             if (view.current.number, view.current.phase, view.current.view) != before:
                 return view
         raise RoundVoid(
             f"round {view.current.number} stays {view.current.phase.name.lower()} after its "
-            "deadline, because no member could reach the ledger; check the chain and the sites"
+            f"deadline ({clock_time(deadline)} of the chain's clock, which shows "
+            f"{clock_time(view.now)}), because no member could end it; check the chain, the sites "
+            "and their clocks"
+        )
+
+    def _nudge(self, view: LedgerView, member: int) -> bool:
+        """Whether `member` looked at the ledger and ended what was due."""
+        request = write.nudge_request(NudgeRequest(place=self.place, round=view.current.number))
+        return bool(
+            self.trips.send("nudge", {member: request}, lambda f: f, seconds=_NUDGE_SECONDS)
         )
 
     def _deadline(self, view: LedgerView) -> int:
@@ -185,9 +210,10 @@ class RoundDriver:
     # --- merging and opening -----------------------------------------------------------------
 
     def _remaining(self, view: LedgerView) -> float:
-        return max(_SHORTEST_TRIP, view.current.merge_deadline - self.trips.clock.now())
+        return max(_SHORTEST_TRIP, float(view.current.merge_deadline - view.now))
 
     def _merge(self, view: LedgerView, seals: Mapping[int, SealReply]) -> Merged | None:
+        self.roster.refresh()
         request = write.merge_request(plan_merge(self.place, view, seals))
         replies = self.trips.send(
             f"merge of round {view.current.number}",
@@ -200,10 +226,11 @@ class RoundDriver:
         # Officers were sent these seals only: a set with another was made up by a quorum of liars.
         return merged if merged and seals.keys() >= set(merged.certificate.included) else None
 
-    def _open(
+    def open(
         self, view: LedgerView, merged: Merged, seals: Mapping[int, SealReply]
     ) -> Opened | None:
         """Have the certificate recorded and the sum opened; None if it stays sealed."""
+        self.roster.refresh()
         requests = plan_open(self.place, view, merged, seals)
         records = {holder: write.open_request(request) for holder, request in requests.items()}
         what = f"opening of round {view.current.number}"
@@ -243,7 +270,3 @@ def _name_left_out(view: LedgerView, merged: Merged) -> None:
             view.current.number,
             sorted(left_out),
         )
-
-
-def _clock_time(timestamp: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(timestamp))

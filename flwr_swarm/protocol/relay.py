@@ -184,21 +184,21 @@ def plan_open(
         sender: tuple(encryption.envelope_hash(e) for e in seals[sender].envelopes)
         for sender in merged.certificate.included
     }
-    requests = {}
-    for rank, holder in enumerate(member.index for member in view.seated):
-        envelopes = {
-            sender: seals[sender].envelopes[rank]
-            for sender in merged.certificate.included
-            if seals[sender].envelopes  # none without encryption
-        }
-        requests[holder] = OpenRequest(
+    addressed: dict[int, dict[int, bytes]] = {member.index: {} for member in view.seated}
+    for sender in merged.certificate.included:
+        for envelope in seals[sender].envelopes:  # none without encryption
+            receiver = wire.read_envelope(envelope, DEFAULT).receiver
+            addressed.setdefault(receiver, {})[sender] = envelope
+    return {
+        holder: OpenRequest(
             place=place,
             certificate=merged.certificate,
             signatures=merged.signatures,
             envelopes=envelopes,
             envelope_hashes=hashes,
         )
-    return requests
+        for holder, envelopes in addressed.items()
+    }
 
 
 def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> Opened:

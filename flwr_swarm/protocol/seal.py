@@ -66,8 +66,9 @@ def seal_again(
         return None
     current = view.current
     if current.number == given.round and (seal := current.seal_of(me.index)) is not None:
+        running = current.phase in (Phase.SEALING, Phase.MERGING)
         same = seal.payload_hash == given.payload_hash
-        return Again(None, given.reply) if same else None
+        return Again(None, given.reply) if running and same else None
     # The ledger never heard of it; its shares fit the members of then only.
     if (given.epoch, given.position) != (view.epoch, me.reveals):
         return None
