@@ -1,4 +1,4 @@
-"""Stop rules: what ends a run, what does not, and how members refuse once they voted to stop."""
+"""Stop rules: what ends a run, and what does not."""
 
 from __future__ import annotations
 
@@ -9,34 +9,22 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from progress_support import TERMS, ledger
 
 from flwr_swarm import privacy
 from flwr_swarm._exceptions import (
     ConfigurationError,
-    StudyStopped,
     UnusableMetric,
-    WrongChain,
 )
-from flwr_swarm.flower.replay import replay
-from flwr_swarm.protocol.member import SwarmMember
-from flwr_swarm.protocol.memory import Memory
-from flwr_swarm.protocol.messages import Place
-from flwr_swarm.protocol.stopped import is_stopped, stopped_terms
-from flwr_swarm.protocol.stopping import first_reason
-from flwr_swarm.protocol.terms import Terms
 from flwr_swarm.protocol.types import (
     EPSILON_UNIT,
     NO_CAP,
-    LedgerView,
-    Member,
     Phase,
-    Policy,
     Round,
     Seal,
 )
-from flwr_swarm.stopping import Budget, Finished, Plateau, Progress, Vote
+from flwr_swarm.stopping import Budget, Finished, Plateau, Progress
 
-TERMS = Terms(encryption="threshold", members=16)
 losses = st.floats(-100, 100)
 plateaus = st.builds(
     Plateau,
@@ -44,38 +32,6 @@ plateaus = st.builds(
     min_delta=st.sampled_from([0.0, 0.5, 3.0]),
     mode=st.sampled_from(["min", "max"]),
 )
-
-
-def ledger(
-    epsilons: list[int],
-    *,
-    cap: int = NO_CAP,
-    least: int = 3,
-    terms: bytes | None = None,
-    **view: Any,
-) -> LedgerView:
-    """A view in which member i has spent `epsilons[i]`."""
-    members = tuple(
-        Member(index=i, account=f"0x{i + 1:040x}", encryption_key=bytes([i]) * 32,
-               commitment=b"c" * 32, epsilon=spent)
-        for i, spent in enumerate(epsilons)
-    )  # fmt: skip
-    policy = Policy(
-        threshold=3,
-        min_included=least,
-        witnesses=0,
-        close_at=len(epsilons),
-        epsilon_cap=cap,
-        terms=TERMS.hash() if terms is None else terms,
-    )
-    usual: dict[str, Any] = {
-        "chain_id": 7,
-        "contract": "0x" + "ab" * 20,
-        "now": 0,
-        "current": Round(number=0, phase=Phase.IDLE),
-        "final": None,
-    }
-    return LedgerView(policy=policy, members=members, **(usual | view))
 
 
 def seen(means: list[float | None], name: str = "val-loss") -> Progress:
@@ -278,79 +234,3 @@ def test_a_relay_that_takes_up_a_study_decides_on_the_ledger_alone_as_the_first(
     first = replace(spending([[was, was + cost] for was, cost in members], cap=cap), view=view)
     second = Progress(view=view, terms=TERMS)
     assert Budget().reason(second) == Budget().reason(first)
-
-
-# --- vote --------------------------------------------------------------------------------------
-
-
-def test_the_first_rule_with_a_reason_gives_it() -> None:
-    stalled = seen([1.0, 1.0])
-    assert first_reason([], stalled) is None
-    assert first_reason([Plateau(patience=9), Plateau(patience=1)], stalled) is not None
-    stopped = replace(stalled.view.policy, terms=stopped_terms(TERMS.hash()))
-    voted = replace(stalled, view=replace(stalled.view, policy=stopped, epoch=4))
-    reason = first_reason([Vote(), Plateau(patience=1)], voted)
-    assert reason == "the members voted to stop this study (the swarm is in epoch 4)"
-    assert Vote().reason(stalled) is None
-
-
-@st.composite
-def other_terms(draw: Any) -> Terms:
-    return Terms(
-        encryption="threshold",
-        members=draw(st.integers(3, 64)),
-        clip=draw(st.floats(0.5, 50)),
-        max_weight=draw(st.integers(1, 10**5).map(float)),
-    )
-
-
-@given(other_terms(), other_terms())
-def test_a_stop_is_of_one_study_and_no_relay_can_name_its_terms(one: Terms, other: Terms) -> None:
-    view = ledger([0] * 4, terms=stopped_terms(one.hash()))
-    assert is_stopped(view, one)
-    assert is_stopped(view, other) == (one == other)
-    assert not is_stopped(ledger([0] * 4, terms=one.hash()), one)
-    assert len({one.hash(), stopped_terms(one.hash()), stopped_terms(other.hash())}) == (
-        2 if one == other else 3
-    )
-
-
-class Me:
-    """As much of an identity as `accept` asks for."""
-
-    def __init__(self, member: Member) -> None:
-        self.account, self.encryption_key = member.account, member.encryption_key
-
-
-def site(view: LedgerView, who: int, pinned: Place | None) -> SwarmMember:
-    identity: Any = Me(view.members[who])
-    return SwarmMember(identity=identity, memory=Memory(place=pinned), replay=replay)
-
-
-def place_of(view: LedgerView, terms: Terms) -> Place:
-    return Place(
-        chain_url="", chain_id=view.chain_id, contract=view.contract, terms=terms.to_json()
-    )
-
-
-@given(other_terms(), other_terms(), st.integers(0, 3), st.booleans(), st.integers(1, 99))
-def test_every_member_refuses_to_train_in_a_stopped_study_and_opens_what_it_certified(
-    terms: Terms, other: Terms, who: int, knows: bool, epoch: int
-) -> None:
-    going = ledger([0] * 4, terms=terms.hash(), epoch=epoch)
-    place = place_of(going, terms)
-    member = site(going, who, place if knows else None)
-    member.accept(place, going)
-    stopped = replace(
-        going, policy=replace(going.policy, terms=stopped_terms(terms.hash())), epoch=epoch + 1
-    )
-    with pytest.raises(StudyStopped, match=rf"voted to stop .* epoch {epoch + 1}\).*--restart"):
-        member.accept(place, stopped)
-    memory, accepted, me = member.accept(place, stopped, settling=True)
-    assert (memory.place, accepted, me.index) == (place, terms, who)
-    if other != terms:  # no other terms pass for those of the stopped study
-        with pytest.raises(WrongChain):
-            member.accept(place_of(going, other), stopped)
-        with pytest.raises(WrongChain):
-            member.accept(place_of(going, other), stopped, settling=True)
-    member.accept(place, replace(stopped, policy=going.policy, epoch=epoch + 2))
