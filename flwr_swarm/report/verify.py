@@ -90,7 +90,7 @@ def verify(run_dir: str | Path) -> Verified:
 
     Senders, draws and certificates are recomputed from the members' signed transactions; sums are
     opened again and every global model is recomputed from the one before. Not checked, because
-    nothing signs them: durations, losses, names of metrics, reasons of void rounds, block times,
+    nothing signs them: durations, losses, other metrics, reasons of void rounds, block times,
     what sites call themselves, that no later round was cut off, and what a report's figures mean.
 
     Raises
