@@ -79,6 +79,16 @@ def test_terms_that_only_the_consortium_has_are_found_again(desk):
     assert view(desk).policy.terms == custom.hash()
 
 
+def test_terms_that_were_voted_in_later_are_found_again_too(founded):
+    later = Terms(encryption="threshold", members=16, clip=0.5)
+    founded.at("later.json").write_text(json.dumps(later.to_json()))
+    agreed(founded, "--policy", f"terms={founded.at('later.json')}")
+    agreed(founded, "--stop")
+    assert is_stopped(view(founded), later)
+    agreed(founded, "--restart")
+    assert view(founded).policy.terms == later.hash()
+
+
 def test_voters_see_that_the_study_is_at_stake(founded):
     shown = founded.run("member", "vote", "--keys", founded.at("a"), "--stop", "--yes")
     assert "stop the study" in shown.stderr

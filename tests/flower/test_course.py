@@ -203,6 +203,19 @@ def test_a_round_that_nobody_sealed_in_counts_once_under_its_number() -> None:
     assert course.reason(ledger(3, [0] * 4), TERMS) is not None
 
 
+def test_the_first_rounds_cost_is_known_from_what_was_spent_before_it() -> None:
+    def capped(number: int, spent: int) -> LedgerView:
+        seen = ledger(number, [spent] * 4)
+        return replace(seen, policy=replace(seen.policy, epsilon_cap=5_000_000))
+
+    course = Course(stop=[Budget()])
+    assert course.reason(capped(0, 1_000_000), TERMS) is None
+    course.record(1, MetricRecord({"loss": 1.0}), capped(1, 3_500_000))
+    why = course.reason(capped(1, 3_500_000), TERMS)
+    assert why is not None
+    assert "member 3 to 6" in why
+
+
 def test_a_config_is_not_changed_in_place_and_never_says_two_things() -> None:
     course = Course(interval=AdaptiveInterval(start=3, longest=8))
     given_config = ConfigRecord({"lr": 0.1})

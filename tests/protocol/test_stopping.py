@@ -149,16 +149,17 @@ def micro(charge: privacy.Charge, steps: int) -> int:
     st.lists(charges, min_size=4, max_size=4),
     st.integers(1, 5),
     st.integers(1, 4),
-    st.floats(0, 30),
+    st.integers(0, 3),
+    st.floats(0, 1),
     st.integers(3, 4),
 )
 def test_no_round_begins_that_too_few_could_pay_for(
-    sites: list[privacy.Charge], trained: int, longer: int, cap: float, least: int
+    sites: list[privacy.Charge], trained: int, longer: int, near: int, share: float, least: int
 ) -> None:
     """By the real accountant: whoever the rule lets go on finds enough members below the cap."""
     paths = [[0, *(micro(site, site.steps * k) for k in range(1, trained + 1))] for site in sites]
     dues = [micro(site, site.steps * (trained + longer)) for site in sites]
-    limit = int(cap * EPSILON_UNIT)
+    limit = paths[near][-1] + int(share * (dues[near] - paths[near][-1]))  # where it matters
     progress = spending(paths, cap=limit, least=least, length=longer)
     progress = replace(progress, rounds=tuple(replace(r, length=1) for r in progress.rounds))
     if Budget().reason(progress) is None:
@@ -182,6 +183,18 @@ def test_the_last_affordable_round_is_held_and_the_reason_says_who_is_over() -> 
     assert "a sum needs 3" in reason
     assert "member 0 to 5, member 1 to 5" in reason
     assert Budget().reason(spending(paths, cap=4_999_999, least=2)) is None
+
+
+def test_a_longer_round_costs_in_proportion_and_a_shorter_one_no_less() -> None:
+    run = spending([[0, 2_000_000, 3_000_000]] * 3, cap=5_000_000)
+    rounds = tuple(replace(finished, length=2) for finished in run.rounds)
+    due = {length: Budget().reason(replace(run, rounds=rounds, length=length))
+           for length in (1, 2, 4, 5)}  # fmt: skip
+    assert [due[length] is None for length in (1, 2, 4, 5)] == [True, True, True, False]
+    assert due[5] is not None
+    assert "member 0 to 5.5" in due[5]
+    at_cap = replace(run, view=ledger([3_000_000] * 3, cap=3_900_000), rounds=rounds, length=1)
+    assert Budget().reason(at_cap) is not None
 
 
 def test_without_a_cap_or_without_knowledge_no_budget_ends_a_run() -> None:
