@@ -21,6 +21,7 @@ from .flower import read, records, write
 from .flower.compat import with_content
 from .flower.identity import enrolling_keys, keys_of, opening_keys
 from .flower.replay import replay
+from .flower.reporting import answer_report
 from .flower.site import Site, connect, label
 from .flower.state import load_memory, save_memory
 from .flower.update import check_private, encoded, failed, offered
@@ -103,6 +104,7 @@ class SwarmMod:
             "merge": lambda: _merge(site, fields),
             "open": lambda: _open(site, fields),
             "nudge": lambda: _nudge(site, fields),
+            "report": lambda: _report(site, fields),
         }
         if phase not in handlers:
             raise ProtocolError(f"unknown swarm phase {phase!r}; install the relay's version here")
@@ -251,3 +253,8 @@ def _nudge(site: Site, fields: read.Fields) -> Answer:
     site.member.accept(request.place, site.ledger.view())
     site.end_what_is_due()
     return write.swarm_records("nudge", {})
+
+
+def _report(site: Site, fields: read.Fields) -> Answer:
+    answer_report(site, fields.report_request())
+    return write.swarm_records("report", {})

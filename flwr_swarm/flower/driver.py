@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from .._exceptions import OpeningRejected, RoundVoid
 from ..chain.client import ReadOnlyLedger
 from ..chain.signing import recover_certifier
+from ..protocol.blame import evidence_from
 from ..protocol.messages import NudgeRequest, OpenReply, Place, SealReply
 from ..protocol.relay import (
     Merged,
@@ -25,6 +26,7 @@ from ..protocol.terms import Terms
 from ..protocol.types import LedgerView, Phase, Round
 from . import write
 from .read import Fields
+from .reporting import report
 from .trips import Trips
 
 log = logging.getLogger("flwr.swarm")
@@ -226,6 +228,8 @@ class RoundDriver:
         replies = self.trips.send(
             what, records, Fields.open_reply, seconds=self._remaining(view), enough=opens
         )
+        evidence = evidence_from(view, seals, replies)
+        report(self.place, self.trips, self.ledger, view, evidence)
         try:
             return found[0] if found else conclude(view, merged, replies)
         except OpeningRejected as error:
@@ -239,7 +243,8 @@ def _name_left_out(view: LedgerView, merged: Merged) -> None:
     if left_out:
         log.warning(
             "round %d: the sealed updates of members %s are not in the sum; names and sizes of "
-            "their arrays and metrics differ from the others', or they did not arrive as sealed",
+            "their arrays and metrics differ from the others', or they were not dealt for the "
+            "ledger's holders, or did not arrive as sealed",
             view.current.number,
             sorted(left_out),
         )

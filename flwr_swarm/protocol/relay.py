@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from .. import encryption
 from .._exceptions import OpeningRejected, WireError
 from ..encryption import ThresholdScheme, wire
+from ..encryption.dealing import visible_fault
+from ..encryption.dealing_wire import read_proof
 from ..encryption.parameters import DEFAULT
 from .election import quorum
 from .member import certificate_digest, last_certified, round_context
@@ -67,9 +69,10 @@ def accepted_seals(
     """Replies whose payload and shares are the sealed ones, by member.
 
     Others are as if they never came: a sum with a member whose shares do not open is lost. Under
-    encryption that means one share for each holder, in the holders' order.
+    encryption that means one share for each holder, in the holders' order, sealed to the key that
+    the ledger has, and a proof of dealing in which everybody sees no fault. Only now the ledger
+    still has the round's own keys and threshold: its certificate may enact others.
     """
-    holders = [m.index for m in view.seated] if terms.encryption == "threshold" else []
     accepted: dict[int, SealReply] = {}
     for reply in replies:
         seal = view.current.seal_of(reply.member)
@@ -77,15 +80,30 @@ def accepted_seals(
             continue
         try:
             digest = payload_hash(terms.encryption, reply.layout, reply.payload, reply.member)
-            shares = encryption.shares_hash([encryption.envelope_hash(e) for e in reply.envelopes])
-            routes = [wire.read_envelope(e, DEFAULT) for e in reply.envelopes]
+            hashes = [encryption.envelope_hash(e) for e in reply.envelopes]
+            shares = encryption.shares_hash(hashes, reply.proof)
+            well_dealt = (
+                _well_dealt(view, reply, hashes)
+                if terms.encryption == "threshold"
+                else not (reply.envelopes or reply.proof)
+            )
         except WireError:
             continue
-        if [(e.sender, e.receiver) for e in routes] != [(reply.member, h) for h in holders]:
-            continue
-        if digest == seal.payload_hash and shares == seal.shares_hash:
+        if well_dealt and digest == seal.payload_hash and shares == seal.shares_hash:
             accepted[reply.member] = reply
     return accepted
+
+
+def _well_dealt(view: LedgerView, reply: SealReply, hashes: Sequence[bytes]) -> bool:
+    """Whether a dealing looks right from outside; only its holders can tell more."""
+    routes = [wire.read_envelope(e, DEFAULT) for e in reply.envelopes]
+    expected = [(reply.member, m.index, m.encryption_key) for m in view.seated]
+    if [(e.sender, e.receiver, e.key) for e in routes] != expected:
+        return False
+    proof = read_proof(reply.proof, DEFAULT)
+    context = round_context(view, view.current.number, view.current.parent)
+    fault = visible_fault(proof, hashes, context=context, sender=reply.member)
+    return fault is None and proof.threshold == view.policy.threshold
 
 
 def with_witnesses(
@@ -197,6 +215,7 @@ def plan_open(
             signatures=merged.signatures,
             envelopes=envelopes,
             envelope_hashes=hashes,
+            proofs={m: seals[m].proof for m in merged.certificate.included if seals[m].proof},
         )
     return requests
 
@@ -211,7 +230,7 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
     OpeningRejected
         If fewer than t openings came, or no t of them open the sum.
     """
-    openings = {reply.member: reply.opening for reply in replies}
+    openings = {reply.member: reply.opening for reply in replies if reply.opening}
     threshold = view.policy.threshold
     if len(openings) < threshold:
         raise OpeningRejected(

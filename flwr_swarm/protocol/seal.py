@@ -116,6 +116,7 @@ def finish_seal(
     """
     terms, me, place = task.terms, task.me, request.place
     envelopes: tuple[bytes, ...] = ()
+    proof = b""
     if terms.encryption == "threshold":
         sealed = ThresholdScheme().seal(
             content,
@@ -125,7 +126,7 @@ def finish_seal(
             threshold=view.policy.threshold,
             random=random,
         )
-        payload, envelopes = sealed.payload, sealed.envelopes
+        payload, envelopes, proof = sealed.payload, sealed.envelopes, sealed.proof
     else:
         payload = content
     encoded = encode_layout(layout, asked)
@@ -134,7 +135,7 @@ def finish_seal(
         round=request.round,
         parent=task.parent.hash,
         payload_hash=payload_hash(terms.encryption, encoded, payload, me.index),
-        shares_hash=encryption.shares_hash([encryption.envelope_hash(e) for e in envelopes]),
+        shares_hash=encryption.shares_hash([encryption.envelope_hash(e) for e in envelopes], proof),
         reveal=site.identity.secret(place.chain_id, place.contract, index),
         commitment=site.identity.commitment(place.chain_id, place.contract, index + 1),
         epsilon=epsilon,
@@ -146,6 +147,7 @@ def finish_seal(
         layout=encoded,
         payload=payload,
         envelopes=envelopes,
+        proof=proof,
     )
     held = held_sum(site, last_certified(view))
     return Sealing(replace(task.memory, parent=task.parent, held=held, pending=None), call, reply)
