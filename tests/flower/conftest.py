@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "encryption"))  # the crooked dealer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Flower's typer still uses a deprecated name of click's
