@@ -54,7 +54,9 @@ class SwarmMod:
     The site decides, in its own node config, what the relay cannot: ``swarm-chain`` (URL of its
     own chain node), ``swarm-contract`` and ``swarm-keys`` (its keystore, with
     ``swarm-password-file`` or the environment's ``FLWR_SWARM_PASSWORD``). Without
-    ``swarm-chain`` only a chain on this machine is used. The environment variable
+    ``swarm-chain`` only a chain on this machine is used. A site votes by itself to suspend a
+    member that is proven to have dealt bad key shares; ``swarm-votes = "manual"`` leaves that to
+    its people. The environment variable
     ``FLWR_SWARM_ACCEPT_PLAINTEXT=1`` agrees to swarms with ``encryption="none"``.
 
     Parameters

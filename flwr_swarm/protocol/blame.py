@@ -24,7 +24,7 @@ def evidence_from(
     Complaints that prove nothing are dropped.
     """
     found: dict[int, Evidence] = {}
-    for reply in replies:
+    for reply in sorted(replies, key=lambda reply: reply.member):
         for complaint in reply.complaints:
             try:
                 dealer = read_complaint(complaint, DEFAULT).dealer
@@ -34,7 +34,7 @@ def evidence_from(
             if dealing is None or dealer in found:
                 continue
             evidence = _evidence(view.current.number, complaint, dealer, reply.member, dealing)
-            if evidence is not None and complainer(view, evidence) == reply.member:
+            if evidence is not None and complainer(view, evidence) is not None:
                 found[dealer] = evidence
     return tuple(found[dealer] for dealer in sorted(found))
 

@@ -337,6 +337,32 @@ def test_a_holder_with_a_key_that_is_no_honest_point_convinces_nobody():
             assert holds(write_complaint(lie, DEFAULT), one, 1, pinned=public) is None
 
 
+def test_a_point_of_order_eight_beside_the_secret_is_seen(honest):
+    """Both equations hold, by a commitment that is bent alike: one try in eight succeeds."""
+    one = dealt(*honest, 1)
+    said = read_complaint(told_honestly(one, 1), DEFAULT)
+    private, pinned = key_pairs(16)[1]
+    public = edwards.lifted(pinned)
+    scalar = edwards.x25519_scalar(private) // 8 % ORDER
+    if scalar * BASE.times_eight() != public:
+        scalar = ORDER - scalar
+    ephemeral = edwards.decode(read_proof(one.proof, DEFAULT).ephemeral).times_eight()
+    false = scalar * ephemeral + TORSION
+    about = complaint_module._about(one, round_context(), 0, 1, DEFAULT)
+    statement = complaint_module._Statement(about, public, ephemeral, false)
+    bent = 0
+    for nonce in range(1, 120):
+        first, second = nonce * BASE.times_eight(), nonce * ephemeral + TORSION
+        challenge = statement.challenge(first, second)
+        response = (nonce + challenge * scalar) % ORDER
+        if response * ephemeral + -(challenge * false) != second:
+            continue
+        bent += 1
+        lie = replace(said, revealed=(false.encode(), challenge, response))
+        assert holds(write_complaint(lie, DEFAULT), one, 1) is None
+    assert bent > 0
+
+
 # --- a holder's own failure ----------------------------------------------------------------------
 
 

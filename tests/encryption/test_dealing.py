@@ -352,13 +352,18 @@ def test_every_other_key_explains_the_proof_and_t_minus_1_shares_as_well(thresho
     assert not np.array_equal(evaluate(first, outside + 1), evaluate(second, outside + 1))
 
 
-def test_masks_are_drawn_anew_for_every_dealing_and_stay_with_their_holders():
+def test_every_dealing_has_masks_of_its_own():
+    """What the proof says at 0, less what it would say without masks, is the masks."""
     secret = uniform(os.urandom, 4096)
     seen = set()
     for _ in range(8):
-        envelopes, proof = deal_with(deal, secret, holders=3, threshold=2)
-        seen |= set(read_proof(proof, DEFAULT).coefficients.reshape(-1).tolist())
-        assert held(dealt(envelopes, proof, 0), 0).size == 4096
+        envelopes, proof = deal_with(deal, secret.copy(), holders=3, threshold=2)
+        said, hashes = read_proof(proof, DEFAULT), dealt(envelopes, proof, 0).hashes
+        transcript = dealing._transcript(round_context(), 0, 2, said.ephemeral, hashes)
+        bare = np.concatenate([secret, np.zeros(MASKS, np.uint64)])[np.newaxis]
+        masks = modular.subtract(said.coefficients[0], _combinations(transcript, bare)[0])
+        seen |= set(masks.tolist()) | set(said.coefficients[1].tolist())
+    assert 0 not in seen
     assert len(seen) == 8 * 2 * MASKS
 
 

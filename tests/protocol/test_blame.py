@@ -256,6 +256,17 @@ def test_parts_of_other_dealings_prove_nothing(scene: Scene, proven: Evidence) -
     assert complainer(scene.view, replace(other, complaint=scene.told(DEALER, 0))) is None
 
 
+def test_who_copies_a_bad_dealing_is_not_blamed_for_its_author(
+    scene: Scene, proven: Evidence
+) -> None:
+    """The relay leaves such a seal out; a complaint names the dealer that it is about."""
+    seals = list(scene.view.current.seals)
+    seals[1] = replace(seals[1], shares_hash=seals[DEALER].shares_hash)
+    copied = replace(scene.view, current=replace(scene.view.current, seals=tuple(seals)))
+    assert complainer(copied, proven) == 0
+    assert complainer(copied, replace(proven, dealer=1)) is None
+
+
 def test_evidence_of_another_round_contract_or_chain_proves_nothing(
     scene: Scene, proven: Evidence
 ) -> None:
