@@ -253,8 +253,9 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
             continue
         return Opened(lanes=lanes, openings=chosen)
     raise OpeningRejected(
-        f"no {threshold} of the {len(openings)} openings open the sum; a dealer sent inconsistent "
-        "shares, or too many holders answered falsely. The round leaves the model as it was"
+        f"no {threshold} of the {len(openings)} openings open the sum; a member encrypted under "
+        "another key than it dealt, or too many holders answered falsely. The round leaves the "
+        "model as it was"
     )
 
 
