@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .._exceptions import OpeningRejected, RoundVoid
+from .._exceptions import LedgerError, OpeningRejected, RoundVoid
 from ..chain.client import ReadOnlyLedger
 from ..chain.patience import PatientLedger
 from ..chain.signing import recover_certifier
@@ -141,6 +141,24 @@ class RoundDriver:
             f"{len(view.current.abstained)} abstained, {view.policy.min_included} are needed; "
             "training goes on from the last model"
         )
+
+    def seconds_for(self, number: int, silent: Collection[int]) -> float | None:
+        """How long members that did not answer are still waited for; None while they may seal.
+
+        Once sealing is over, whoever sealed has an answer on its way, which may be long; nobody
+        else has one.
+        """
+        try:
+            view = self.ledger.ledger.view()
+        except LedgerError:
+            return None
+        current = view.current
+        if current.number < number or current.phase is Phase.SEALING:
+            return None
+        sealed = {seal.member for seal in current.seals}
+        if current.phase is not Phase.MERGING or sealed.isdisjoint(silent):
+            return 0.0
+        return max(0.0, current.merge_deadline - view.now - view.policy.merge_seconds / 2)
 
     # --- sealing ---------------------------------------------------------------------------
 
