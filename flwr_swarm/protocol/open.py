@@ -15,16 +15,24 @@ from .._exceptions import (
 from ..encryption import ThresholdScheme
 from ..encryption.envelope import public_key_of
 from .ledger import CertifyCall, LedgerCall
-from .member import SwarmMember, certificate_digest, holder_keys, in_round, round_context
+from .member import (
+    SwarmMember,
+    certificate_digest,
+    holder_keys,
+    in_round,
+    last_certified,
+    round_context,
+)
 from .memory import Memory
 from .messages import OpenReply, OpenRequest
-from .types import LedgerView, Phase
+from .types import LedgerView, Phase, Round
 
 
 def certify(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[LedgerCall, ...]:
     """The call that records the certificate, unless the ledger has one already."""
     site.accept(request.place, view, settling=view.current.phase is Phase.CERTIFIED)
-    if view.current.certificate is not None:
+    last = last_certified(view)
+    if last is not None and last.number >= request.certificate.round:
         return ()
     return (CertifyCall(certificate=request.certificate, signatures=request.signatures),)
 
@@ -46,7 +54,7 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
     memory, terms, me = site.accept(request.place, view, settling=True)
     if terms.encryption != "threshold":
         raise ProtocolError('nothing to open: this swarm runs with encryption="none"')
-    current = in_round(view, request.certificate.round, Phase.CERTIFIED)
+    current = _certified(view, request.certificate.round)
     certificate = current.certificate
     if certificate is None or certificate != request.certificate:
         raise NotCertified(
@@ -70,12 +78,25 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
             or encryption.envelope_hash(envelope) not in hashes
         ):
             raise SealMismatch(f"the share of member {sender} is not the one that it sealed")
-    opening = _opening(site, request, view, me.index)
+    opening = _opening(site, request, view, current, me.index)
     memory = replace(memory, opened={current.number: digest})
     return memory, OpenReply(member=me.index, opening=opening)
 
 
-def _opening(site: SwarmMember, request: OpenRequest, view: LedgerView, receiver: int) -> bytes:
+def _certified(view: LedgerView, number: int) -> Round:
+    """The last certified round, if it is round `number`.
+
+    Whoever seals first opens the next round; it must not keep the last one from being opened.
+    """
+    last = last_certified(view)
+    if last is None or last.number != number:
+        return in_round(view, number, Phase.CERTIFIED)
+    return last
+
+
+def _opening(
+    site: SwarmMember, request: OpenRequest, view: LedgerView, current: Round, receiver: int
+) -> bytes:
     """Sum of the shares, under whichever of this member's keys the round's senders sealed to.
 
     The ledger lists the newest, and a certificate may have enacted its rotation just now.
@@ -87,7 +108,7 @@ def _opening(site: SwarmMember, request: OpenRequest, view: LedgerView, receiver
         try:
             return ThresholdScheme().opening(
                 {sender: request.envelopes[sender] for sender in request.certificate.included},
-                context=round_context(view, view.current.number, view.current.parent),
+                context=round_context(view, current.number, current.parent),
                 receiver=receiver,
                 private_key=key,
                 holders=holders,
