@@ -21,7 +21,7 @@ from ._exceptions import (
 from .flower import read, records, write
 from .flower.compat import with_content
 from .flower.identity import enrolling_keys, keys_of, opening_keys
-from .flower.replay import replay
+from .flower.replay import check_state, replay
 from .flower.site import Site, connect, label
 from .flower.state import load_memory
 from .flower.update import check_private, encoded, failed, offered
@@ -165,6 +165,7 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
         return write.seal_reply(again.reply)
     try:
         task = begin_seal(site.member, request, view, model, state)
+        check_state(task.terms, model, state)
     except (ModelRefused, KeyDrawn) as error:
         if view.current.phase is Phase.SEALING or isinstance(error, KeyDrawn):
             site.abstain(request.round)  # nobody need wait, and the ledger hears of the refusal

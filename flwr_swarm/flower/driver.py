@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .._exceptions import LedgerError, OpeningRejected, RoundVoid
 from ..chain.client import ReadOnlyLedger
 from ..chain.patience import PatientLedger
 from ..chain.signing import recover_certifier
+from ..protocol.member import last_certified
 from ..protocol.messages import NudgeRequest, OpenReply, Place, SealReply
 from ..protocol.relay import (
     Merged,
@@ -132,9 +133,10 @@ class RoundDriver:
                 if view.current.certificate == merged.certificate:  # recorded late, by a slow site
                     opened = self.open(view, merged, seals)
             seconds["open"] += time.perf_counter() - started
-            if view.current.certificate == merged.certificate:
+            ended = _as_certified(view, merged)
+            if ended is not None:
                 return Outcome(
-                    view=view, seals=seals, merged=merged, opened=opened, seconds=seconds
+                    view=ended, seals=seals, merged=merged, opened=opened, seconds=seconds
                 )
         raise RoundVoid(
             f"round {number} is void in the ledger: {len(view.current.seals)} sealed, "
@@ -276,6 +278,14 @@ class RoundDriver:
         except OpeningRejected as error:
             log.warning("%s: %s", what, error)
             return None
+
+
+def _as_certified(view: LedgerView, merged: Merged) -> LedgerView | None:
+    """The ledger as the certificate left it, also if somebody has opened the next round since."""
+    last = last_certified(view)
+    if last is None or last.certificate != merged.certificate:
+        return None
+    return replace(view, current=last)
 
 
 def _name_left_out(view: LedgerView, merged: Merged) -> None:

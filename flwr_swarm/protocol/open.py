@@ -19,9 +19,9 @@ from .member import (
     SwarmMember,
     certificate_digest,
     holder_keys,
+    in_round,
     last_certified,
     round_context,
-    unfollowed,
 )
 from .memory import Memory
 from .messages import OpenReply, OpenRequest
@@ -30,10 +30,10 @@ from .types import LedgerView, Phase, Round
 
 def certify(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[LedgerCall, ...]:
     """The call that records the certificate, unless the ledger has one already."""
-    number, certified = request.certificate.round, last_certified(view)
-    settled = certified is not None and certified.number >= number
-    site.accept(request.place, view, settling=settled or view.current.phase is Phase.CERTIFIED)
-    if settled or view.current.certificate is not None:
+    last = last_certified(view)
+    settled = last is not None and last.number >= request.certificate.round
+    site.accept(request.place, view, settling=settled)
+    if settled:
         return ()
     return (CertifyCall(certificate=request.certificate, signatures=request.signatures),)
 
@@ -55,7 +55,7 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
     memory, terms, me = site.accept(request.place, view, settling=True)
     if terms.encryption != "threshold":
         raise ProtocolError('nothing to open: this swarm runs with encryption="none"')
-    current = unfollowed(view, request.certificate.round)
+    current = _certified(view, request.certificate.round)
     certificate = current.certificate
     if certificate is None or certificate != request.certificate:
         raise NotCertified(
@@ -79,13 +79,24 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
             or encryption.envelope_hash(envelope) not in hashes
         ):
             raise SealMismatch(f"the share of member {sender} is not the one that it sealed")
-    opening = _opening(site, request, view, me.index, current)
+    opening = _opening(site, request, view, current, me.index)
     memory = replace(memory, opened={current.number: digest}, opening=(current.number, opening))
     return memory, OpenReply(member=me.index, opening=opening)
 
 
+def _certified(view: LedgerView, number: int) -> Round:
+    """The last certified round, if it is round `number`.
+
+    Whoever seals first opens the next round; it must not keep the last one from being opened.
+    """
+    last = last_certified(view)
+    if last is None or last.number != number:
+        return in_round(view, number, Phase.CERTIFIED)
+    return last
+
+
 def _opening(
-    site: SwarmMember, request: OpenRequest, view: LedgerView, receiver: int, certified: Round
+    site: SwarmMember, request: OpenRequest, view: LedgerView, current: Round, receiver: int
 ) -> bytes:
     """Sum of the shares, under whichever of this member's keys the round's senders sealed to.
 
@@ -98,7 +109,7 @@ def _opening(
         try:
             return ThresholdScheme().opening(
                 {sender: request.envelopes[sender] for sender in request.certificate.included},
-                context=round_context(view, certified.number, certified.parent),
+                context=round_context(view, current.number, current.parent),
                 receiver=receiver,
                 private_key=key,
                 holders=holders,
