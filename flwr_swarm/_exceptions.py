@@ -167,6 +167,10 @@ class StaleRound(ProtocolError):
     """The message belongs to a round that is not the current one."""
 
 
+class KeyDrawn(StaleRound):
+    """The member drew its one-time key of the round before it was interrupted; never a second."""
+
+
 class RoundVoid(ProtocolError):
     """The round ended without a model; training goes on from the last one."""
 
@@ -210,6 +214,10 @@ class KeystoreExists(KeystoreError):
 
 class KeystoreExposed(KeystoreError):
     """Others than the owner can read or change what holds keys; no key was read."""
+
+
+class MemoryDamaged(KeystoreError):
+    """What a site remembers of its rounds was altered on its disk, or cannot be written there."""
 
 
 class WrongPassword(KeystoreError):

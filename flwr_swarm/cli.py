@@ -102,7 +102,12 @@ def verify(
     console.print(
         f"  {found.certified} of {found.rounds} rounds certified by {found.members} members; "
         f"leaders {leaders}\n"
-        f"  {found.models} models recomputed from opened sums; final model "
+        + (
+            f"  rounds 1 to {found.first - 1} were another relay's run; verify its evidence too\n"
+            if found.first > 1
+            else ""
+        )
+        + f"  {found.models} models recomputed from opened sums; final model "
         f"{found.final_hash[:16]}…\n"
         f"  highest epsilon {found.epsilon:.4f}; contract {found.contract}",
         highlight=False,

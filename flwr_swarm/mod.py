@@ -12,6 +12,7 @@ from flwr.app import Context, Message, MessageType, RecordDict
 
 from . import privacy
 from ._exceptions import (
+    KeyDrawn,
     ModelRefused,
     ProtocolError,
     SwarmError,
@@ -20,17 +21,20 @@ from ._exceptions import (
 from .flower import read, records, write
 from .flower.compat import with_content
 from .flower.identity import enrolling_keys, keys_of, opening_keys
-from .flower.replay import replay
+from .flower.replay import check_state, replay
 from .flower.reporting import answer_report
 from .flower.site import Site, connect, label
-from .flower.state import load_memory, save_memory
+from .flower.state import load_memory
 from .flower.update import check_private, encoded, failed, offered
+from .protocol.hashing import model_hash
+from .protocol.ledger import SealCall
 from .protocol.lineage import check_offer
 from .protocol.member import SwarmMember
 from .protocol.merge import merge
 from .protocol.messages import SealRequest
 from .protocol.open import certify, release
-from .protocol.seal import begin_seal, finish_seal
+from .protocol.recall import recall
+from .protocol.seal import begin_seal, finish_seal, intend, seal_again
 from .protocol.types import Phase
 
 log = logging.getLogger("flwr.swarm")
@@ -91,10 +95,11 @@ class SwarmMod:
         place = fields.place()
         site = Site(
             context=context,
+            place=place,
             ledger=connect(place, keys, context),
             member=SwarmMember(
                 identity=keys,
-                memory=load_memory(context),
+                memory=load_memory(context, chain_id=place.chain_id, contract=place.contract),
                 replay=replay,
                 accept_plaintext=self._accepts_plaintext(),
             ),
@@ -107,6 +112,7 @@ class SwarmMod:
             "open": lambda: _open(site, fields),
             "nudge": lambda: _nudge(site, fields),
             "report": lambda: _report(site, fields),
+            "recall": lambda: _recall(site, fields),
         }
         if phase not in handlers:
             raise ProtocolError(f"unknown swarm phase {phase!r}; install the relay's version here")
@@ -155,18 +161,27 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
     _expect(message, MessageType.TRAIN)
     view = site.ledger.view()
     model, state = offered(message)
+    again = seal_again(site.member, request, view, offered=model_hash(model, state))
+    if again is not None:
+        log.info("round %d was sealed before; the same seal is sent again", request.round)
+        if again.call is not None:
+            _submit(site, again.call)
+        return write.seal_reply(again.reply)
     try:
         task = begin_seal(site.member, request, view, model, state)
-    except ModelRefused:
-        if view.current.phase is Phase.SEALING:
+        check_state(task.terms, model, state)
+    except (ModelRefused, KeyDrawn) as error:
+        if view.current.phase is Phase.SEALING or isinstance(error, KeyDrawn):
             site.abstain(request.round)  # nobody need wait, and the ledger hears of the refusal
         raise
     try:
+        site.remember(task.memory)
         privacy.reconcile(site.context.state, task.me.epsilon)
         charged = privacy.load_history(site.context.state).rounds
         reply = call_next(_stripped(message), site.context)
         check_private(site.context, view, charged)
         layout, content = encoded(reply, task)
+        site.remember(intend(task))
         sealing = finish_seal(
             site.member,
             task,
@@ -180,6 +195,7 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
             epsilon=max(privacy.micro_epsilon(site.context.state), task.me.epsilon),
             random=os.urandom,
         )
+        site.remember(sealing.memory)
     except SwarmError:
         site.abstain(request.round)
         raise
@@ -187,16 +203,25 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
         site.abstain(request.round)
         log.exception("the train function failed in round %d", request.round)
         raise failed("train", error) from None
-    save_memory(site.context, sealing.memory)
-    try:
-        site.ledger.submit(sealing.call)
-    except TransactionRefused as error:
-        if error.reason == "SealingClosed":
-            site.report_late(request.round, sealing.call.epsilon)
-        else:
-            site.abstain(request.round)
-        raise
+    _submit(site, sealing.call)
     return write.seal_reply(sealing.reply)
+
+
+def _submit(site: Site, call: SealCall) -> None:
+    """Bring a seal to the ledger, where it may be already; a refusal is the round's loss."""
+    try:
+        site.ledger.submit(call)
+    except TransactionRefused as error:
+        current = site.ledger.view().current
+        if current.number == call.round and any(
+            seal.payload_hash == call.payload_hash for seal in current.seals
+        ):
+            return  # an earlier try arrived after all
+        if error.reason == "SealingClosed":
+            site.report_late(call.round, call.epsilon)
+        else:
+            site.abstain(call.round)
+        raise
 
 
 def _evaluate(site: Site, request: SealRequest, message: Message, call_next: Next) -> Message:
@@ -206,7 +231,7 @@ def _evaluate(site: Site, request: SealRequest, message: Message, call_next: Nex
     model, state = offered(message)
     check_offer(site.member, request.proof, view, terms, model, state)
     _expect(message, MessageType.EVALUATE)
-    save_memory(site.context, memory)
+    site.remember(memory)
     try:
         return call_next(_stripped(message), site.context)
     except SwarmError:
@@ -224,7 +249,7 @@ def _merge(site: Site, fields: read.Fields) -> Answer:
     view = site.end_what_is_due()
     memory, reply = merge(site.member, request, view)
     site.promise("sign", reply.certificate, view)
-    save_memory(site.context, memory)
+    site.remember(memory)
     return write.merge_reply(reply)
 
 
@@ -246,17 +271,21 @@ def _open(site: Site, fields: read.Fields) -> Answer:
         return write.swarm_records("open", {})
     memory, reply = release(site.member, request, view)
     site.promise("open", request.certificate, view)
-    save_memory(site.context, memory)
+    site.remember(memory)
     return write.open_reply(reply)
 
 
 def _nudge(site: Site, fields: read.Fields) -> Answer:
     request = fields.nudge_request()
     site.member.accept(request.place, site.ledger.view())
-    site.end_what_is_due()
+    site.end_what_is_due(asked=True)
     return write.swarm_records("nudge", {})
 
 
 def _report(site: Site, fields: read.Fields) -> Answer:
     answer_report(site, fields.report_request())
     return write.swarm_records("report", {})
+
+
+def _recall(site: Site, fields: read.Fields) -> Answer:
+    return write.recall_reply(recall(site.member, fields.recall_request(), site.ledger.view()))

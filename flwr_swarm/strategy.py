@@ -12,9 +12,9 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from ._exceptions import ProtocolError, RoundVoid, SwarmError
+from ._exceptions import LedgerError, ProtocolError, RoundVoid, SwarmError
 from .flower import records, write
-from .flower.driver import RoundDriver
+from .flower.driver import Outcome, RoundDriver
 from .flower.founding import Founding, Swarm
 from .flower.joining import Consortium
 from .flower.outcome import (
@@ -25,7 +25,10 @@ from .flower.outcome import (
     seal_replies,
     stepped,
 )
-from .flower.replay import Spec, require_spec, server_state, spec_of
+from .flower.replay import Spec, require_spec, restore, server_state, spec_of
+from .flower.results import Results
+from .flower.resuming import resumption
+from .flower.round_grid import RoundGrid
 from .flower.trips import Clock, MemberGrid, Trips
 from .protocol.hashing import Arrays, model_hash
 from .protocol.member import last_certified
@@ -152,7 +155,7 @@ class SwarmStrategy(Strategy):
         self._evidence: EvidenceWriter | None = None
         self._training: _Training | None = None
         self._proof = ModelProof()
-        self._model = ArrayRecord()
+        self._results = Results(model=ArrayRecord())
 
     # --- Flower's Strategy -----------------------------------------------------------------
 
@@ -169,20 +172,34 @@ class SwarmStrategy(Strategy):
         """Flower's own loop; afterwards the evidence is completed and the chain stopped.
 
         Also if the loop fails: the last model that the swarm reached is then in the evidence.
+
+        On a consortium's contract that holds rounds already, the run takes the study up where it
+        stands, whoever began it: `num_rounds` counts from the study's first round, and
+        `initial_arrays` is used only if no model came of it yet.
         """
-        self._model = initial_arrays
+        self._results = results = Results(model=initial_arrays)
+        evaluate = results.centrally(evaluate_fn)
+        waiting = cast(Grid, RoundGrid(grid, clock=self._clock, patience=self._seconds_left))
         try:
-            return super().start(
-                grid,
-                initial_arrays,
-                num_rounds,
-                min(timeout, float(self._seal_seconds())),
-                train_config,
-                evaluate_config,
-                evaluate_fn,
-            )
+            if self._consortium is not None:
+                self._take_up(waiting)
+            if results.ended:
+                log.info("%d of %d rounds of this study have ended", results.ended, num_rounds)
+            if results.ended < num_rounds or not results.ended:
+                super().start(
+                    waiting,
+                    results.model,
+                    num_rounds - results.ended,
+                    min(timeout, float(self._seal_seconds())),
+                    train_config,
+                    evaluate_config,
+                    evaluate,
+                )
+            elif evaluate is not None:
+                evaluate(0, results.model)  # the loop has no round left to do it in
+            return results.result
         finally:
-            self._complete_evidence(self._model)
+            self._complete_evidence(results.model)
             self.close()
 
     def terms(self, capacity: int) -> Terms:
@@ -218,21 +235,30 @@ class SwarmStrategy(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Trip 1: the wrapped strategy's messages, with the round and the proof of the model."""
+        """Trip 1: the wrapped strategy's messages, with the round and the proof of the model.
+
+        None if the round cannot begin now; the log says why, and the next one is tried.
+        """
         swarm, driver = self._founded(grid)
-        view = driver.settle()
+        try:
+            view = driver.settle()
+        except (RoundVoid, LedgerError) as error:
+            log.warning("no round begins: %s", error)
+            return []
+        swarm.roster.refresh()
         model = records.numpy_arrays(arrays)
         state: Arrays = server_state(self._inner) if self._encrypted else {}
-        open_ = view.current.phase is Phase.SEALING
-        number = view.current.number if open_ else view.current.number + 1
-        parent = Parent(round=number, hash=model_hash(model, state), model=model, state=state)
+        opens = view.current.number + (view.current.phase is not Phase.SEALING)
+        parent = Parent(round=opens, hash=model_hash(model, state), model=model, state=state)
         if self._evidence is not None:
             self._evidence.start(swarm, model, state)
-        messages = list(
-            self._inner.configure_train(
-                server_round, arrays, config, self._members_only(swarm, grid, "min_train_nodes")
-            )
-        )
+        sampling = self._members_only(swarm, grid, "min_train_nodes")
+        number = self._results.number(server_round)
+        try:
+            messages = list(self._inner.configure_train(number, arrays, config, sampling))
+        except RoundVoid as error:
+            log.warning("no round begins: %s", error)
+            return []
         if self._encrypted:
             check_same(messages)
         self._follow(view)
@@ -256,33 +282,45 @@ class SwarmStrategy(Strategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Trips 2 and 3, then the wrapped strategy's step on the opened mean."""
         training, driver, swarm = self._training, self._driver, self._swarm
-        if training is None or driver is None or swarm is None:
+        if driver is None or swarm is None:
             raise ProtocolError("aggregate_train was called before configure_train")
+        if training is None:  # no round began
+            return None, None
         self._training = None
         sealed = self._clock.now() - training.started
         try:
             outcome = driver.finish(training.number, seal_replies(replies, swarm))
-        except RoundVoid as void:
+        except (RoundVoid, LedgerError) as void:
             log.warning("%s", void)
             self._record_void(training, driver, str(void), sealed)
             return None, None
+        arrays, metrics = self._stepped(training.parent, outcome, swarm, sealed)
+        self._results.trained(self._results.number(server_round), metrics)
+        return arrays, metrics
+
+    def _stepped(
+        self, parent: Parent, outcome: Outcome, swarm: Swarm, sealed: float
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """The wrapped strategy's step on what a round came to, on record."""
+        number = parent.round
         arrays, metrics = None, None
         if not self._encrypted:
-            arrays, metrics = self._inner.aggregate_train(training.number, plain_replies(outcome))
-        elif (taken := stepped(self._inner, training.parent, outcome, swarm)) is not None:
+            arrays, metrics = self._inner.aggregate_train(number, plain_replies(outcome))
+        elif (taken := stepped(self._inner, parent, outcome, swarm)) is not None:
             arrays, metrics = records.array_record(taken.model), taken.metrics
         else:
             outcome = replace(outcome, opened=None)  # what leads nowhere counts as never opened
         self._proof = ModelProof(
-            round=training.number, openings=outcome.opened.openings if outcome.opened else {}
+            round=number, openings=outcome.opened.openings if outcome.opened else {}
         )
         log.info("%s", one_line(outcome, swarm))
         try:
             if self._evidence is not None:
                 self._evidence.record(outcome, swarm, metrics, {"seal": sealed, **outcome.seconds})
         except OSError as error:  # a full disk must not cost the model
-            log.warning("round %d is missing from the evidence: %s", training.number, error)
-        self._model = arrays or self._model
+            log.warning("round %d is missing from the evidence: %s", number, error)
+        if arrays is not None:
+            self._results.reached(arrays)
         return arrays, metrics
 
     def configure_evaluate(
@@ -294,11 +332,15 @@ class SwarmStrategy(Strategy):
         no member evaluates one that it cannot check.
         """
         swarm, driver = self._founded(grid)
-        view = driver.ledger.view()
-        self._follow(view)
-        messages = self._inner.configure_evaluate(
-            server_round, arrays, config, self._members_only(swarm, grid, "min_evaluate_nodes")
-        )
+        sampling = self._members_only(swarm, grid, "min_evaluate_nodes")
+        number = self._results.number(server_round)
+        try:
+            view = driver.ledger.view()
+            self._follow(view)
+            messages = self._inner.configure_evaluate(number, arrays, config, sampling)
+        except (RoundVoid, LedgerError) as error:
+            log.warning("nobody evaluates: %s", error)
+            return []
         if self._encrypted:
             able = {swarm.nodes[member] for member in witnesses_of(view) if member in swarm.nodes}
             messages = [m for m in messages if m.metadata.dst_node_id in able]
@@ -317,9 +359,38 @@ class SwarmStrategy(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
         """The wrapped strategy's own, on the replies that go together."""
-        return self._inner.aggregate_evaluate(server_round, comparable(replies, self._inner))
+        number = self._results.number(server_round)
+        metrics = self._inner.aggregate_evaluate(number, comparable(replies, self._inner))
+        self._results.evaluated(server_round, metrics)
+        return metrics
 
     # --- parts -----------------------------------------------------------------------------
+
+    def _take_up(self, grid: Grid) -> None:
+        """Go on where the ledger stands: with another relay's last round, if it left one."""
+        swarm, driver = self._founded(grid)
+        model = records.numpy_arrays(self._results.model)
+        state: Arrays = server_state(self._inner) if self._encrypted else {}
+        taken = resumption(swarm, driver).take_up(model, state)
+        first = taken.parent.round if taken.outcome else taken.ended + 1
+        self._swarm = swarm = replace(swarm, first_round=first)
+        self._proof, self._results.ended = taken.proof, taken.ended
+        if taken.resumed:
+            self._results.reached(records.array_record(taken.parent.model))
+            if self._encrypted:
+                restore(self._inner, taken.parent.model, taken.parent.state)
+        if taken.outcome is not None:
+            if self._evidence is not None:
+                self._evidence.start(swarm, taken.parent.model, taken.parent.state)
+            _, metrics = self._stepped(taken.parent, taken.outcome, swarm, 0.0)
+            self._results.trained(taken.parent.round, metrics)
+
+    def _seconds_left(self, silent: set[int]) -> float | None:
+        training, driver, swarm = self._training, self._driver, self._swarm
+        if training is None or driver is None or swarm is None:
+            return None
+        members = {member for member, node in swarm.nodes.items() if node in silent}
+        return driver.seconds_for(training.number, members)
 
     def _follow(self, view: LedgerView) -> None:
         """Prove the model by the ledger's last certificate, also one that came unnoticed.
@@ -339,6 +410,7 @@ class SwarmStrategy(Strategy):
                 terms=swarm.terms,
                 ledger=swarm.ledger,
                 trips=Trips(grid=grid, nodes=swarm.nodes, clock=self._clock),
+                roster=swarm.roster,
             )
             self._evidence = EvidenceWriter(
                 default_directory(grid.run.run_id)
@@ -383,17 +455,14 @@ class SwarmStrategy(Strategy):
         return min(members, max(int(members * fraction), fewest))
 
     def _members_only(self, swarm: Swarm, grid: Grid, least: str) -> Grid:
-        """The grid for sampling: as many members as the wrapped strategy waits for, or an error.
-
-        Not all of them: with fraction 1 the absence of one must not stop the others.
-        """
-        needed = max(int(_option(self._inner, n, 1)) for n in ("min_available_nodes", least))
+        """The grid for sampling: as many members as the wrapped strategy waits for, or a quorum."""
         return cast(
             Grid,
             MemberGrid(
                 grid,
                 swarm.nodes.values(),
-                needed=needed,
+                needed=max(int(_option(self._inner, n, 1)) for n in ("min_available_nodes", least)),
+                quorum=max(swarm.policy.min_included, swarm.policy.threshold),
                 seconds=swarm.policy.seal_seconds,
                 clock=self._clock,
             ),
@@ -419,8 +488,13 @@ class SwarmStrategy(Strategy):
     def _record_void(
         self, training: _Training, driver: RoundDriver, why: str, sealed: float
     ) -> None:
-        if self._evidence is not None and self._swarm is not None:
-            self._evidence.record_void(training.number, driver.ledger.view(), why, {"seal": sealed})
+        if self._evidence is None:
+            return
+        try:
+            view = driver.ledger.ledger.view()
+            self._evidence.record_void(training.number, view, why, {"seal": sealed})
+        except (LedgerError, OSError) as error:
+            log.warning("round %d is missing from the evidence: %s", training.number, error)
 
 
 def _option(strategy: Strategy, name: str, default: Any) -> Any:

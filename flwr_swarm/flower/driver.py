@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
-from .._exceptions import OpeningRejected, RoundVoid
+from .._exceptions import LedgerError, OpeningRejected, RoundVoid
 from ..chain.client import ReadOnlyLedger
+from ..chain.patience import PatientLedger
 from ..chain.signing import recover_certifier
-from ..protocol.blame import evidence_from
+from ..protocol.member import last_certified
 from ..protocol.messages import NudgeRequest, OpenReply, Place, SealReply
 from ..protocol.relay import (
     Merged,
@@ -27,12 +29,18 @@ from ..protocol.types import LedgerView, Phase, Round
 from . import write
 from .read import Fields
 from .reporting import report
-from .trips import Trips
+from .roster import Roster
+from .trips import Trips, clock_time
 
 log = logging.getLogger("flwr.swarm")
 
 _SHORTEST_TRIP = 30.0
 _NUDGE_SECONDS = 30.0
+_NUDGE_AGAIN = 5.0
+_SLACK = 10.0
+"""A chain of development runs ahead of its clock by a second a transaction."""
+_LONGEST_SKEW = 300.0
+"""How far this machine's clock and the chain's may be apart, in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +77,9 @@ class RoundDriver:
 
     place: Place
     terms: Terms
-    ledger: ReadOnlyLedger
+    ledger: PatientLedger[ReadOnlyLedger]
     trips: Trips
+    roster: Roster = field(repr=False)
 
     def settle(self) -> LedgerView:
         """End what an earlier run left open, and return the ledger at rest or in sealing.
@@ -81,15 +90,14 @@ class RoundDriver:
         """
         view = self.ledger.view()
         while view.current.phase is Phase.MERGING or (
-            view.current.phase is Phase.SEALING
-            and self.trips.clock.now() > view.current.seal_deadline
+            view.current.phase is Phase.SEALING and view.now > view.current.seal_deadline
         ):
             deadline = self._deadline(view)
             log.info(
                 "round %d is still %s; waiting until %s",
                 view.current.number,
                 view.current.phase.name.lower(),
-                _clock_time(deadline),
+                clock_time(deadline),
             )
             view = self._pass_deadline(view)
         return view
@@ -114,28 +122,47 @@ class RoundDriver:
                     "round %d: leader %s and committee came to no certificate; next leader at %s",
                     number,
                     view.current.leader,
-                    _clock_time(view.current.merge_deadline),
+                    clock_time(view.current.merge_deadline),
                 )
                 view = self._pass_deadline(view)
                 continue
             _name_left_out(view, merged)
             started = time.perf_counter()
-            opened = self._open(view, merged, seals)
+            opened = self.open(view, merged, seals)
             view = self.ledger.view()
             if view.current.phase is Phase.MERGING:
                 view = self._pass_deadline(view)
                 if view.current.certificate == merged.certificate:  # recorded late, by a slow site
-                    opened = self._open(view, merged, seals)
+                    opened = self.open(view, merged, seals)
             seconds["open"] += time.perf_counter() - started
-            if view.current.certificate == merged.certificate:
+            ended = _as_certified(view, merged)
+            if ended is not None:
                 return Outcome(
-                    view=view, seals=seals, merged=merged, opened=opened, seconds=seconds
+                    view=ended, seals=seals, merged=merged, opened=opened, seconds=seconds
                 )
         raise RoundVoid(
             f"round {number} is void in the ledger: {len(view.current.seals)} sealed, "
             f"{len(view.current.abstained)} abstained, {view.policy.min_included} are needed; "
             "training goes on from the last model"
         )
+
+    def seconds_for(self, number: int, silent: Collection[int]) -> float | None:
+        """How long members that did not answer are still waited for; None while they may seal.
+
+        Once sealing is over, whoever sealed has an answer on its way, which may be long; nobody
+        else has one.
+        """
+        try:
+            view = self.ledger.ledger.view()
+        except LedgerError:
+            return None
+        current = view.current
+        if current.number < number or current.phase is Phase.SEALING:
+            return None
+        sealed = {seal.member for seal in current.seals}
+        if current.phase is not Phase.MERGING or sealed.isdisjoint(silent):
+            return 0.0
+        return max(0.0, current.merge_deadline - view.now - view.policy.merge_seconds / 2)
 
     # --- sealing ---------------------------------------------------------------------------
 
@@ -154,31 +181,48 @@ class RoundDriver:
                 "round %d: waiting for seals of members %s until %s",
                 number,
                 sorted(missing - set(view.current.abstained)),
-                _clock_time(view.current.seal_deadline),
+                clock_time(view.current.seal_deadline),
             )
             view = self._pass_deadline(view)
         return view
 
     def _pass_deadline(self, view: LedgerView) -> LedgerView:
-        """Wait for the current deadline, then have a member act on it. One step of the ledger."""
+        """Wait for the current deadline, then have a member act on it. One step of the ledger.
+
+        The deadline is the chain's, and so is the clock that counts: the ledger tells what time
+        the next block would carry. Where a node tells the last block's time instead, this
+        machine's clock goes on from there.
+        """
         before = (view.current.number, view.current.phase, view.current.view)
-        clock = self.trips.clock
-        deadline = self._deadline(view)
-        while clock.now() <= deadline + 1:
-            clock.sleep(min(1.0, deadline + 1.5 - clock.now()))
+        clock, deadline = self.trips.clock, self._deadline(view)
+        ahead = view.now - clock.now()
+        end = clock.now() + max(0.0, deadline - view.now) + _LONGEST_SKEW
+        while clock.now() < end:
+            left = deadline + 1 - max(view.now, clock.now() + ahead - _SLACK)
+            if left <= 0:
+                for member in self.roster.refresh():
+                    if not self._nudge(view, member):
+                        continue
+                    view = self.ledger.view()
+                    if (view.current.number, view.current.phase, view.current.view) != before:
+                        return view
+            clock.sleep(min(1.0, left + 0.5) if left > 0 else _NUDGE_AGAIN)
             view = self.ledger.view()
-            if (view.current.number, view.current.phase, view.current.view) != before:
-                return view
-        request = write.nudge_request(NudgeRequest(place=self.place, round=view.current.number))
-        for member in self.trips.nodes:
-            self.trips.send("nudge", {member: request}, lambda f: f, seconds=_NUDGE_SECONDS)
-            view = self.ledger.view()
+            ahead = max(ahead, view.now - clock.now())
             if (view.current.number, view.current.phase, view.current.view) != before:
                 return view
         raise RoundVoid(
             f"round {view.current.number} stays {view.current.phase.name.lower()} after its "
-            "deadline, because no member could reach the ledger; check the chain and the sites"
+            f"deadline ({clock_time(deadline)} of the chain's clock, which shows "
+            f"{clock_time(view.now)}), because no member could end it; check the chain, the sites "
+            "and their clocks"
         )
+
+    def _nudge(self, view: LedgerView, member: int) -> bool:
+        """Whether `member` looked at the ledger and ended what was due."""
+        request = write.nudge_request(NudgeRequest(place=self.place, round=view.current.number))
+        asked = {member: request}
+        return bool(self.trips.send("nudge", asked, lambda f: f, seconds=_NUDGE_SECONDS))
 
     def _deadline(self, view: LedgerView) -> int:
         current = view.current
@@ -187,9 +231,10 @@ class RoundDriver:
     # --- merging and opening -----------------------------------------------------------------
 
     def _remaining(self, view: LedgerView) -> float:
-        return max(_SHORTEST_TRIP, view.current.merge_deadline - self.trips.clock.now())
+        return max(_SHORTEST_TRIP, float(view.current.merge_deadline - view.now))
 
     def _merge(self, view: LedgerView, seals: Mapping[int, SealReply]) -> Merged | None:
+        self.roster.refresh()
         request = write.merge_request(plan_merge(self.place, view, seals))
         replies = self.trips.send(
             f"merge of round {view.current.number}",
@@ -202,10 +247,11 @@ class RoundDriver:
         # Officers were sent these seals only: a set with another was made up by a quorum of liars.
         return merged if merged and seals.keys() >= set(merged.certificate.included) else None
 
-    def _open(
+    def open(
         self, view: LedgerView, merged: Merged, seals: Mapping[int, SealReply]
     ) -> Opened | None:
         """Have the certificate recorded and the sum opened; None if it stays sealed."""
+        self.roster.refresh()
         requests = plan_open(self.place, view, merged, seals)
         records = {holder: write.open_request(request) for holder, request in requests.items()}
         what = f"opening of round {view.current.number}"
@@ -219,22 +265,27 @@ class RoundDriver:
         found: list[Opened] = []
 
         def opens(got: Sequence[OpenReply]) -> bool:
-            try:
+            with suppress(OpeningRejected):
                 found.append(conclude(view, merged, got))
-            except OpeningRejected:
-                return False
-            return True
+            return bool(found)
 
         replies = self.trips.send(
             what, records, Fields.open_reply, seconds=self._remaining(view), enough=opens
         )
-        evidence = evidence_from(view, seals, replies)
-        report(self.place, self.trips, self.ledger, view, evidence)
+        report(self.place, self.trips, self.ledger, view, seals, replies)
         try:
             return found[0] if found else conclude(view, merged, replies)
         except OpeningRejected as error:
             log.warning("%s: %s", what, error)
             return None
+
+
+def _as_certified(view: LedgerView, merged: Merged) -> LedgerView | None:
+    """The ledger as the certificate left it, also if somebody has opened the next round since."""
+    last = last_certified(view)
+    if last is None or last.certificate != merged.certificate:
+        return None
+    return replace(view, current=last)
 
 
 def _name_left_out(view: LedgerView, merged: Merged) -> None:
@@ -243,12 +294,7 @@ def _name_left_out(view: LedgerView, merged: Merged) -> None:
     if left_out:
         log.warning(
             "round %d: the sealed updates of members %s are not in the sum; names and sizes of "
-            "their arrays and metrics differ from the others', or they were not dealt for the "
-            "ledger's holders, or did not arrive as sealed",
+            "their arrays and metrics differ, or they were not dealt and sent as sealed",
             view.current.number,
             sorted(left_out),
         )
-
-
-def _clock_time(timestamp: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(timestamp))

@@ -15,22 +15,27 @@ from .._exceptions import ConfigurationError
 from ..chain.client import ReadOnlyLedger
 from ..chain.deploy import contract_address, deploy
 from ..chain.embedded import EmbeddedChain
+from ..chain.patience import PatientLedger
 from ..chain.server import ChainServer
 from ..protocol.messages import Place
 from ..protocol.quorum import (
     SMALLEST_ENCRYPTED_SWARM,
     check_protects,
+    signatures_needed,
     smallest_threshold,
-    tolerated_faults,
+    witnesses_needed,
 )
 from ..protocol.terms import Encryption, Terms
 from ..protocol.types import EPSILON_UNIT, NO_CAP, Card, Policy
-from .enrolment import connected, enrol, printable
+from .enrolment import Enrolling, connected, enrol, printable
 from .replay import Spec
+from .roster import Roster
 from .trips import Clock
 
 log = logging.getLogger("flwr.swarm")
 
+CHAIN_PATIENCE = 300.0
+"""How long a relay waits for a chain that is away, in seconds."""
 _LARGEST_COMMITTEE = 7
 
 
@@ -41,11 +46,20 @@ class Swarm:
     place: Place
     terms: Terms
     policy: Policy
-    nodes: Mapping[int, int]
-    labels: Mapping[int, str]
-    ledger: ReadOnlyLedger
+    roster: Roster = field(repr=False)
+    ledger: PatientLedger[ReadOnlyLedger] = field(repr=False)
     first_round: int = 1
     resources: ExitStack = field(repr=False)
+
+    @property
+    def nodes(self) -> Mapping[int, int]:
+        """Member to Flower node, as it is now."""
+        return self.roster.nodes
+
+    @property
+    def labels(self) -> Mapping[int, str]:
+        """What members call themselves."""
+        return self.roster.labels
 
     def close(self) -> None:
         """Stop what founding started (the development chain, if it was ours)."""
@@ -107,11 +121,13 @@ class Founding:
         threshold = self.threshold or smallest_threshold(members)
         encrypted = self.encryption == "threshold"
         smallest = max(3, threshold) if encrypted else 1
+        officers = min(sampled, _LARGEST_COMMITTEE)
         policy = Policy(
             threshold=threshold,
             min_included=self.min_included or min(smallest, members),
-            witnesses=tolerated_faults(min(sampled, _LARGEST_COMMITTEE)) + 1 if encrypted else 0,
+            witnesses=witnesses_needed(officers) if encrypted else 0,
             max_committee=_LARGEST_COMMITTEE,
+            quorum=signatures_needed(officers) if encrypted else 0,
             close_at=sampled,
             fixed_leader=self.fixed_leader,
             epsilon_cap=self._cap(),
@@ -189,7 +205,12 @@ class Founding:
                 )
             chain.fund(deployer.address)
             deploy(chain, cards=cards, policy=policy, key=bytes(deployer.key))
-            ledger = ReadOnlyLedger(url=server.url, contract=contract, chain_id=chain.chain_id)
+            ledger = PatientLedger(
+                ledger=ReadOnlyLedger(url=server.url, contract=contract, chain_id=chain.chain_id),
+                seconds=CHAIN_PATIENCE,
+                now=clock.now,
+                sleep=clock.sleep,
+            )
         except BaseException:
             resources.close()
             raise
@@ -199,7 +220,15 @@ class Founding:
             contract=contract,
             terms=terms.to_json(),
         )
-        labels = {index: printable(reply.label) for index, (_, reply) in enumerate(enrolled)}
+        asked = Enrolling(
+            grid=grid, chain_id=chain.chain_id, contract=contract, seconds=seconds, clock=clock
+        )
+        roster = Roster(
+            enrolling=asked,
+            view=ledger.view,
+            nodes={index: node for index, (node, _) in enumerate(enrolled)},
+            labels={index: printable(reply.label) for index, (_, reply) in enumerate(enrolled)},
+        )
         log.info(
             "swarm of %d founded: contract %s on chain %d, threshold %d, encryption %s",
             len(cards),
@@ -212,8 +241,7 @@ class Founding:
             place=place,
             terms=terms,
             policy=policy,
-            nodes={index: node for index, (node, _) in enumerate(enrolled)},
-            labels=labels,
+            roster=roster,
             ledger=ledger,
             resources=resources,
         )

@@ -15,8 +15,8 @@ from ..chain.client import ReadOnlyLedger
 from ..keystore import Keystore
 from ..keystore.keys import MemberKeys
 from ..keystore.passwords import PASSWORD_VARIABLE, from_file
-from .site import CHAIN_OPTION, CONTRACT_OPTION, KEYS_OPTION
-from .state import load_keys, save_keys
+from .site import CHAIN_OPTION, CONTRACT_OPTION
+from .state import KEYS_OPTION, load_keys, save_keys
 
 PASSWORD_OPTION: Final = "swarm-password-file"  # noqa: S105 - a name, not a password
 

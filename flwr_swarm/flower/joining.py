@@ -11,13 +11,14 @@ from flwr.serverapp import Grid
 
 from .._exceptions import ConfigurationError, NotAMember, WireError, WrongChain
 from ..chain.client import ReadOnlyLedger
-from ..protocol.member import last_certified
-from ..protocol.messages import EnrolReply, Place
+from ..chain.patience import PatientLedger
+from ..protocol.messages import Place
 from ..protocol.quorum import check_protects
 from ..protocol.terms import Terms, default_capacity
-from ..protocol.types import LedgerView, Phase
+from ..protocol.types import Phase
 from .enrolment import Enrolling, connected, printable
-from .founding import Swarm
+from .founding import CHAIN_PATIENCE, Swarm
+from .roster import Roster, seat_of
 from .trips import Clock
 
 log = logging.getLogger("flwr.swarm")
@@ -79,17 +80,13 @@ class Consortium:
         NotAMember
             Too few of the nodes enrolled with the account and encryption key of a seat.
         ConfigurationError
-            The contract holds certified rounds, two nodes have one account, the policy waits for
-            more members than the strategy trains, or it could not protect an update.
+            Two nodes have one account, the policy waits for more members than the strategy trains,
+            or it could not protect an update.
         """
-        ledger = self.ledger()
+        ledger = PatientLedger(
+            ledger=self.ledger(), seconds=CHAIN_PATIENCE, now=clock.now, sleep=clock.sleep
+        )
         view = ledger.view()
-        if last_certified(view) is not None:
-            raise ConfigurationError(
-                f"contract {view.contract} holds certified rounds already, and this version cannot "
-                "resume another run's; a contract is one study: found the next one with "
-                "`flwr-swarm consortium found`"
-            )
         ours = terms(self.capacity or default_capacity(len(view.seated)))
         if ours.hash() != view.policy.terms:
             raise WrongChain(
@@ -119,7 +116,7 @@ class Consortium:
         for node in connected(grid, needed, seconds, clock):
             try:
                 reply = asked.ask(node)
-                member = _seat(view, node, reply)
+                member = seat_of(view, node, reply)
             except (NotAMember, WireError) as error:
                 # A stranger's node, or a former member's, must not stop the members' run.
                 log.warning("left out: %s", error)
@@ -152,19 +149,8 @@ class Consortium:
             place=place,
             terms=ours,
             policy=view.policy,
-            nodes=nodes,
-            labels=labels,
+            roster=Roster(enrolling=asked, view=ledger.view, nodes=nodes, labels=labels),
             ledger=ledger,
             first_round=view.current.number + (view.current.phase is not Phase.SEALING),
             resources=ExitStack(),
         )
-
-
-def _seat(view: LedgerView, node: int, reply: EnrolReply) -> int:
-    member = view.member_at(reply.account)
-    if member is None or member.encryption_key != reply.encryption_key:
-        raise NotAMember(
-            f"node {node} enrolled as {reply.account}, which has no seat in {view.contract} with "
-            "that encryption key; start the site with the keys of a member, or have it admitted"
-        )
-    return member.index

@@ -14,6 +14,7 @@ from ..protocol.messages import (
     EnrolReply,
     EnrolRequest,
     Evidence,
+    HeldSum,
     MergeReply,
     MergeRequest,
     ModelProof,
@@ -21,12 +22,14 @@ from ..protocol.messages import (
     OpenReply,
     OpenRequest,
     Place,
+    RecallReply,
+    RecallRequest,
     ReportRequest,
     SealReply,
     SealRequest,
 )
 from ..protocol.types import HASH_BYTES, Certificate
-from .records import BLOBS, FIELDS, STYPE
+from .records import BLOBS, FIELDS, MODEL, STATE, STYPE, numpy_arrays
 
 _LONGEST_TERMS = 1_000_000
 _MOST_MEMBERS = 256
@@ -41,6 +44,7 @@ class Fields:
     def __init__(self, content: RecordDict) -> None:
         self._fields: Mapping[str, Any] = content.config_records.get(FIELDS, ConfigRecord())
         self._blobs: Mapping[str, Array] = content.array_records.get(BLOBS, ArrayRecord())
+        self._records = content.array_records
 
     @property
     def phase(self) -> str:
@@ -227,3 +231,34 @@ class Fields:
 
     def nudge_request(self) -> NudgeRequest:
         return NudgeRequest(place=self.place(), round=self.number("round"))
+
+    def recall_request(self) -> RecallRequest:
+        want = self.text("want")
+        return RecallRequest(
+            place=self.place(),
+            round=self.number("round"),
+            want=frozenset(want.split(",") if len(want) <= _LONGEST_LABEL else ()),
+            model=self.octets("model", HASH_BYTES),
+        )
+
+    def recall_reply(self) -> RecallReply:
+        given, held, model = None, None, None
+        if self.has_blob("payload"):
+            given = self.seal_reply()
+        if self.has_blob("held"):
+            held = HeldSum(
+                threshold=self.number("threshold"),
+                included=self.numbers("included"),
+                layout=self.octets("held_layout"),
+                merged=self.blob("held"),
+            )
+        if MODEL in self._records:
+            arrays = (self._records[MODEL], self._records.get(STATE, ArrayRecord()))
+            model = (numpy_arrays(arrays[0]), numpy_arrays(arrays[1]))
+        return RecallReply(
+            member=self.number("member"),
+            given=given,
+            held=held,
+            opening=self.blob("opening") if self.has_blob("opening") else b"",
+            model=model,
+        )

@@ -15,7 +15,8 @@ FIELDS: Final = "flwr_swarm"
 """Name of the ConfigRecord that marks a swarm message."""
 BLOBS: Final = "flwr_swarm.blobs"
 STATE: Final = "flwr_swarm.state"
-OURS: Final = (FIELDS, BLOBS, STATE)
+MODEL: Final = "flwr_swarm.model"
+OURS: Final = (FIELDS, BLOBS, STATE, MODEL)
 STYPE: Final = "flwr_swarm.v1"
 """Serialisation type of our arrays: a stock strategy that is handed one fails closed."""
 

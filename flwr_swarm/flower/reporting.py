@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from flwr.app import Context
 
 from .._exceptions import ConfigurationError, LedgerError, ProtocolError, TransactionRefused
-from ..chain.client import ReadOnlyLedger
-from ..protocol.blame import complainer, made_at, opened_at, vote_on
-from ..protocol.ledger import Ledger, ProposeCall
-from ..protocol.messages import Evidence, Place, ReportRequest
+from ..chain.patience import Readable
+from ..protocol.blame import complainer, evidence_from, made_at, opened_at, vote_on
+from ..protocol.ledger import ProposeCall
+from ..protocol.messages import Evidence, OpenReply, Place, ReportRequest, SealReply
 from ..protocol.types import LedgerView, Proposal
 from . import write
 from .site import Site
@@ -78,9 +78,7 @@ def _votes_by_hand(context: Context) -> bool:
     return value == _VOTES[1]
 
 
-def proposals_since(
-    ledger: Ledger | ReadOnlyLedger, view: LedgerView, evidence: Evidence
-) -> tuple[Proposal, ...]:
+def proposals_since(ledger: Readable, view: LedgerView, evidence: Evidence) -> tuple[Proposal, ...]:
     """The proposals of this epoch, and those made since the round of the evidence opened."""
     since = opened_at(view, evidence.round)
     found: list[Proposal] = []
@@ -100,11 +98,12 @@ def proposals_since(
 def report(
     place: Place,
     trips: Trips,
-    ledger: ReadOnlyLedger,
+    ledger: Readable,
     view: LedgerView,
-    found: Iterable[Evidence],
+    seals: Mapping[int, SealReply],
+    replies: Iterable[OpenReply],
 ) -> None:
-    """Name each bad dealer, and show its evidence to the members until they have voted.
+    """Name each dealer that the replies of trip 3 prove bad, and show the members the evidence.
 
     Never fails: a round that could be opened is not lost to a report that could not be made.
 
@@ -112,10 +111,11 @@ def report(
     ----------
     place, trips, ledger
     view : LedgerView
-        The ledger in which the evidence is proven.
-    found : iterable of Evidence
+        As the round's shares were dealt under it.
+    seals, replies
+        What was dealt, and what the holders answered.
     """
-    for evidence in found:
+    for evidence in evidence_from(view, seals, replies):
         log.warning(
             "round %d: member %d dealt shares that do not open; proven by member %s's complaint",
             evidence.round,
@@ -128,7 +128,7 @@ def report(
             log.warning("member %d could not be reported: %s", evidence.dealer, error)
 
 
-def _show(place: Place, trips: Trips, ledger: ReadOnlyLedger, evidence: Evidence) -> None:
+def _show(place: Place, trips: Trips, ledger: Readable, evidence: Evidence) -> None:
     """One member after the other, until one has proposed; then all others at once."""
     request = write.report_request(ReportRequest(place=place, evidence=evidence))
     what = f"report about member {evidence.dealer}"
@@ -148,7 +148,7 @@ def _show(place: Place, trips: Trips, ledger: ReadOnlyLedger, evidence: Evidence
     )
 
 
-def _nobody_proposed(ledger: ReadOnlyLedger, evidence: Evidence) -> bool:
+def _nobody_proposed(ledger: Readable, evidence: Evidence) -> bool:
     view = ledger.view()
     known = proposals_since(ledger, view, evidence)
     return isinstance(vote_on(view, evidence, known, me=-1), ProposeCall)

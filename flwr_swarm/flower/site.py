@@ -6,7 +6,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from flwr.app import Context
@@ -14,20 +14,26 @@ from flwr.app import Context
 from .._exceptions import LedgerError, TransactionRefused, WrongChain
 from ..chain.client import ChainLedger
 from ..chain.outbox import Outbox
+from ..chain.patience import PatientMember
 from ..keystore import Keystore
 from ..keystore.keys import MemberKeys
 from ..keystore.promises import Kind, Promises
 from ..protocol.ledger import AbstainCall, LateCall, Ledger
 from ..protocol.member import SwarmMember, certificate_digest, due_calls
+from ..protocol.memory import Memory
 from ..protocol.messages import Place
 from ..protocol.types import Certificate, LedgerView
+from .state import KEYS_OPTION, save_memory
 
 log = logging.getLogger("flwr.swarm")
 
 CHAIN_OPTION: Final = "swarm-chain"
 NAME_OPTION: Final = "swarm-name"
 CONTRACT_OPTION: Final = "swarm-contract"
-KEYS_OPTION: Final = "swarm-keys"
+PATIENCE_OPTION: Final = "swarm-chain-seconds"
+"""How long a site waits for a chain that is away, for a restart of its node for instance."""
+_PATIENCE: Final = 120.0
+_NEVER: Final = 2**62
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -36,8 +42,24 @@ class Site:
     """One member while it answers one message."""
 
     context: Context
+    place: Place
     ledger: Ledger
     member: SwarmMember
+
+    def remember(self, memory: Memory) -> None:
+        """Write down what this member must not forget, before anything leaves it.
+
+        Raises
+        ------
+        MemoryDamaged
+            The disk refused; then nothing may leave.
+        """
+        save_memory(
+            self.context,
+            memory,
+            chain_id=self.place.chain_id,
+            contract=self.place.contract,
+        )
 
     def abstain(self, number: int) -> None:
         """Tell the ledger that nobody need wait for this member. Best effort."""
@@ -77,10 +99,18 @@ class Site:
             digest=certificate_digest(certificate),
         )
 
-    def end_what_is_due(self) -> LedgerView:
-        """Submit what deadlines allow; another member may be faster, which is as good."""
+    def end_what_is_due(self, *, asked: bool = False) -> LedgerView:
+        """Submit what deadlines allow; another member may be faster, which is as good.
+
+        Parameters
+        ----------
+        asked : bool
+            Try although this site's clock says that it is too early: the chain's clock decides,
+            and its refusal costs nothing.
+        """
         view = self.ledger.view()
-        calls = due_calls(view, max(view.now, int(time.time())))
+        now = max(view.now, int(time.time()))
+        calls = due_calls(view, _NEVER if asked else now)
         for call in calls:
             try:
                 self.ledger.submit(call)
@@ -114,7 +144,7 @@ def connect(place: Place, keys: MemberKeys, context: Context) -> Ledger:
                 f"site's own in its node config: {CHAIN_OPTION}='http://…'"
             )
     folder = context.node_config.get(KEYS_OPTION)
-    return ChainLedger(
+    ledger = ChainLedger(
         url=str(url),
         contract=place.contract,
         key=keys.account_key,
@@ -122,6 +152,8 @@ def connect(place: Place, keys: MemberKeys, context: Context) -> Ledger:
         # The commands send as the same account, so they share one outbox with the site.
         outbox=None if folder is None else Outbox(Keystore(Path(str(folder))).outbox),
     )
+    seconds = float(cast(float, context.node_config.get(PATIENCE_OPTION, _PATIENCE)))
+    return PatientMember(ledger=ledger, seconds=seconds)
 
 
 def _on_this_machine(url: str) -> bool:

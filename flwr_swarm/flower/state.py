@@ -1,27 +1,32 @@
-"""A member's keys and memory in `context.state`, the one thing that outlives a message.
+"""What a site keeps between messages: beside its keystore, or in `context.state` without one.
 
-Flower keeps `context.state` at the site (in the SuperNode, or in the simulation's own process)
-and never sends it to the server.
+Flower keeps `context.state` in the SuperNode (or in the simulation's own process), in memory, and
+never sends it to the server: it is gone when the SuperNode ends. A site with a keystore
+(`swarm-keys`) keeps its memory and its privacy accountant on its disk instead.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context
 
+from .. import privacy
+from .._exceptions import MemoryDamaged
+from ..keystore import Keystore
+from ..keystore.disk import Disk
 from ..keystore.keys import MemberKeys
-from ..protocol.hashing import Arrays, canonical_json
-from ..protocol.memory import Held, Memory, Parent
-from ..protocol.messages import Place
-from ..protocol.terms import Terms
-from .records import STYPE, array_record, numpy_arrays
+from ..protocol.memory import Memory
+from ..protocol.memory_blobs import from_blobs, to_blobs
+from .records import STYPE
 
 KEYS: Final = "flwr_swarm.keys"
 MEMORY: Final = "flwr_swarm.memory"
-_PARENTS: Final = ("parent", "pending", "held")
+KEYS_OPTION: Final = "swarm-keys"
+_PRIVACY: Final = "privacy"
 
 
 def load_keys(context: Context) -> MemberKeys | None:
@@ -30,8 +35,8 @@ def load_keys(context: Context) -> MemberKeys | None:
     if record is None:
         return None
     return MemberKeys(
-        account_key=bytes(_as_bytes(record["account_key"])),
-        share_key_bytes=bytes(_as_bytes(record["share_key"])),
+        account_key=_as_bytes(record["account_key"]),
+        share_key_bytes=_as_bytes(record["share_key"]),
     )
 
 
@@ -42,106 +47,89 @@ def save_keys(context: Context, keys: MemberKeys) -> None:
     )
 
 
-def load_memory(context: Context) -> Memory:
-    """What the site remembers; empty at first."""
-    record = context.state.config_records.get(MEMORY)
-    if record is None:
-        return Memory()
-    facts = json.loads(_as_bytes(record["facts"]))
-    parents = {name: _load_parent(context, name, facts["parents"].get(name)) for name in _PARENTS}
-    return Memory(
-        place=Place(**facts["place"]) if facts["place"] else None,
-        parent=parents["parent"],
-        pending=_load_held(context, "pending", facts["held"].get("pending"), parents["pending"]),
-        held=_load_held(context, "held", facts["held"].get("held"), parents["held"]),
-        signed={(r, v): bytes.fromhex(digest) for r, v, digest in facts["signed"]},
-        opened={int(r): bytes.fromhex(digest) for r, digest in facts["opened"]},
-    )
+class _Store(Protocol):
+    def load(self) -> Mapping[str, bytes]: ...
+
+    def save(self, blobs: Mapping[str, bytes]) -> None: ...
 
 
-def save_memory(context: Context, memory: Memory) -> None:
-    """Replace what the site remembers. Size: two models and two sums at most, beside the facts."""
-    for name in list(context.state):
-        if name.startswith(f"{MEMORY}."):
-            del context.state[name]
-    owners = {
-        "parent": memory.parent,
-        "pending": memory.pending.parent if memory.pending else None,
-        "held": memory.held.parent if memory.held else None,
-    }
-    facts: dict[str, Any] = {"parents": {}, "held": {}}
-    for name, parent in owners.items():
-        if parent is not None:
-            facts["parents"][name] = _save_parent(context, name, parent, owners)
-    for name, held in (("pending", memory.pending), ("held", memory.held)):
-        if held is not None:
-            facts["held"][name] = {
-                "included": list(held.included),
-                "layout": held.layout.hex(),
-                "terms": held.terms.to_json(),
-                "threshold": held.threshold,
+class _ContextStore:
+    """Blobs in Flower's own state."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def load(self) -> Mapping[str, bytes]:
+        record = self._context.state.array_records.get(MEMORY)
+        return {} if record is None else {name: bytes(a.data) for name, a in record.items()}
+
+    def save(self, blobs: Mapping[str, bytes]) -> None:
+        self._context.state[MEMORY] = ArrayRecord(
+            {
+                name: Array(dtype="uint8", shape=(len(data),), stype=STYPE, data=data)
+                for name, data in blobs.items()
             }
-            blob = Array(dtype="uint8", shape=(len(held.merged),), stype=STYPE, data=held.merged)
-            context.state[f"{MEMORY}.{name}.merged"] = ArrayRecord({"merged": blob})
-    facts["place"] = (
-        {**vars(memory.place), "terms": dict(memory.place.terms)} if (memory.place) else None
-    )
-    facts["signed"] = [[r, v, digest.hex()] for (r, v), digest in memory.signed.items()]
-    facts["opened"] = [[r, digest.hex()] for r, digest in memory.opened.items()]
-    context.state[MEMORY] = ConfigRecord({"facts": canonical_json(facts)})
+        )
 
 
-def _save_parent(
-    context: Context, name: str, parent: Parent, owners: Mapping[str, Parent | None]
-) -> dict[str, Any]:
-    """Store a parent's arrays once, even if several memories share it."""
-    for other in _PARENTS[: _PARENTS.index(name)]:
-        twin = owners[other]
-        if twin is not None and (twin.round, twin.hash) == (parent.round, parent.hash):
-            return {"same_as": other}
-    context.state[f"{MEMORY}.{name}.model"] = array_record(parent.model)
-    context.state[f"{MEMORY}.{name}.state"] = array_record(parent.state)
-    return {"round": parent.round, "hash": parent.hash.hex()}
+def load_memory(context: Context, *, chain_id: int = 0, contract: str = "") -> Memory:
+    """What the site remembers of a contract; empty at first.
+
+    The accountant's history comes along into `context.state`, where `make_private` looks for it,
+    unless that holds more already.
+
+    Raises
+    ------
+    MemoryDamaged
+        The disk holds something else than what was saved.
+    """
+    blobs = _store(context, chain_id, contract).load()
+    if _PRIVACY in blobs:
+        _bring_history(context, blobs[_PRIVACY])
+    return from_blobs(blobs)
 
 
-def _load_parent(context: Context, name: str, facts: dict[str, Any] | None) -> Parent | None:
-    if facts is None:
-        return None
-    if "same_as" in facts:
-        # `same_as` always points at an earlier name, whose facts are complete.
-        return _load_parent(context, facts["same_as"], _facts_of(context, facts["same_as"]))
-    return Parent(
-        round=int(facts["round"]),
-        hash=bytes.fromhex(facts["hash"]),
-        model=_stored(context, f"{MEMORY}.{name}.model"),
-        state=_stored(context, f"{MEMORY}.{name}.state"),
-    )
+def save_memory(context: Context, memory: Memory, *, chain_id: int = 0, contract: str = "") -> None:
+    """Replace what the site remembers, its accountant included; durable when this returns.
+
+    Size: two models and two sums at most, and the member's own last update.
+
+    Raises
+    ------
+    MemoryDamaged
+        The disk refused, for instance because it is full; what was there is still there.
+    """
+    blobs = to_blobs(memory)
+    history = context.state.config_records.get(privacy.STATE_KEY)
+    if history is not None:
+        blobs[_PRIVACY] = json.dumps(dict(history), sort_keys=True).encode()
+    _store(context, chain_id, contract).save(blobs)
 
 
-def _facts_of(context: Context, name: str) -> dict[str, Any] | None:
-    facts = json.loads(_as_bytes(context.state.config_records[MEMORY]["facts"]))
-    found: dict[str, Any] | None = facts["parents"].get(name)
-    return found
+def _store(context: Context, chain_id: int, contract: str) -> _Store:
+    folder = context.node_config.get(KEYS_OPTION)
+    if folder is None:
+        return _ContextStore(context)
+    memories = Keystore(Path(str(folder))).memory
+    return Disk(memories / f"{chain_id}-{contract.lower()}")
 
 
-def _load_held(
-    context: Context, name: str, facts: dict[str, Any] | None, parent: Parent | None
-) -> Held | None:
-    if facts is None or parent is None:
-        return None
-    merged = context.state.array_records[f"{MEMORY}.{name}.merged"]["merged"]
-    return Held(
-        parent=parent,
-        terms=Terms.from_json(facts["terms"]),
-        threshold=int(facts["threshold"]),
-        included=tuple(int(member) for member in facts["included"]),
-        layout=bytes.fromhex(facts["layout"]),
-        merged=bytes(merged.data),
-    )
+def _bring_history(context: Context, data: bytes) -> None:
+    try:
+        fields: dict[str, Any] = json.loads(data)
+        found = ConfigRecord(fields)
+    except (ValueError, TypeError) as error:
+        raise MemoryDamaged(
+            "the site's privacy accountant is not readable; restore the site's memory, training "
+            "on without it would forget what was spent"
+        ) from error
+    here = context.state.config_records.get(privacy.STATE_KEY)
+    if here is None or _rounds(here) < _rounds(found):
+        context.state[privacy.STATE_KEY] = found
 
 
-def _stored(context: Context, name: str) -> Arrays:
-    return numpy_arrays(context.state.array_records[name])
+def _rounds(history: ConfigRecord) -> int:
+    return sum(int(v) for n in ("rounds", "unprotected") if isinstance(v := history.get(n), int))
 
 
 def _as_bytes(value: object) -> bytes:

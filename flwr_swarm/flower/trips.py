@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
-from .._exceptions import ConfigurationError, WireError
+from .._exceptions import RoundVoid, WireError
 from .read import Fields
 from .write import Records
 
@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 0.5
+_ABSENT_SECONDS = 30.0
+"""How long a round that could go on without them waits for absent members."""
 _GRACE_SECONDS = 5.0
 """Once enough replies are in, stragglers get this long; then the round goes on without them."""
 
@@ -128,42 +130,88 @@ def reason(message: Message) -> str:
 
 
 class MemberGrid:
-    """The grid as the wrapped strategy sees it: only nodes that are members, and not for ever.
+    """The grid as the wrapped strategy sees it: members' nodes only, and no wait without end.
 
-    Stock strategies wait without limit for enough nodes; here the wait ends with an error.
+    Stock strategies wait without limit until as many nodes are connected as they want. Here,
+    while enough members for a sum are there, the others count as present after a while: they get
+    their message when they are back, or not at all, and the round goes on without them.
+
+    Parameters
+    ----------
+    grid : Grid
+        Flower's own.
+    nodes : iterable of int
+        All members' nodes.
+    needed : int
+        Nodes that the strategy waits for.
+    quorum : int
+        Members that a round needs.
+    seconds : float
+        Limit of the wait for a quorum.
+    clock : Clock
     """
 
     def __init__(
-        self, grid: Grid, nodes: Iterable[int], *, needed: int, seconds: float, clock: Clock
+        self,
+        grid: Grid,
+        nodes: Iterable[int],
+        *,
+        needed: int,
+        quorum: int,
+        seconds: float,
+        clock: Clock,
     ) -> None:
         self._grid = grid
         self._nodes = frozenset(nodes)
         self._needed = needed
+        self._quorum = quorum
         self._seconds = seconds
         self._clock = clock
-        self._end: float | None = None
+        self._since: float | None = None
 
     def get_node_ids(self) -> list[int]:
-        """Connected members' nodes.
+        """Members' nodes that are connected, or count as such.
 
         Raises
         ------
-        ConfigurationError
-            If fewer than needed were connected for longer than the limit.
+        RoundVoid
+            If too few for a round were connected for longer than the limit.
         """
         found = sorted(self._nodes & set(self._grid.get_node_ids()))
         if len(found) >= self._needed:
-            self._end = None
+            self._since = None
             return found
-        if self._end is None:
-            self._end = self._clock.now() + self._seconds
-        elif self._clock.now() > self._end:
-            raise ConfigurationError(
-                f"{len(found)} of {len(self._nodes)} members are connected and the strategy needs "
-                f"{self._needed} for {self._seconds:.0f} s now; start the missing sites, or lower "
-                "min_available_nodes"
+        now = self._clock.now()
+        if self._since is None:
+            self._since = now
+            log.info(
+                "waiting for members: %d of %d connected, the strategy wants %d; until %s",
+                len(found),
+                len(self._nodes),
+                self._needed,
+                clock_time(now + min(self._seconds, _ABSENT_SECONDS)),
+            )
+        waited = now - self._since
+        if len(found) >= self._quorum and waited > min(self._seconds, _ABSENT_SECONDS):
+            log.warning(
+                "going on with %d of %d members; the others get their messages when they are back",
+                len(found),
+                len(self._nodes),
+            )
+            self._since = None
+            return sorted(self._nodes)
+        if waited > self._seconds:
+            raise RoundVoid(
+                f"{len(found)} of {len(self._nodes)} members are connected and a round needs "
+                f"{max(self._quorum, 1)} for {self._seconds:.0f} s now; start the missing sites. "
+                "Training goes on from the last model"
             )
         return found
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._grid, name)
+
+
+def clock_time(timestamp: float) -> str:
+    """A moment as people read it."""
+    return time.strftime("%H:%M:%S", time.localtime(timestamp))

@@ -18,12 +18,14 @@ from ..protocol.messages import (
     OpenReply,
     OpenRequest,
     Place,
+    RecallReply,
+    RecallRequest,
     ReportRequest,
     SealReply,
     SealRequest,
 )
 from ..protocol.types import Certificate
-from .records import BLOBS, FIELDS, STYPE
+from .records import BLOBS, FIELDS, MODEL, STATE, STYPE, array_record
 
 Records = dict[str, ConfigRecord | ArrayRecord]
 
@@ -81,7 +83,7 @@ def seal_request(request: SealRequest, phase: str = "seal") -> Records:
     )
 
 
-def seal_reply(reply: SealReply) -> Records:
+def _given_parts(reply: SealReply) -> tuple[dict[str, Any], dict[str, bytes]]:
     envelopes = {f"envelope/{holder}": e for holder, e in enumerate(reply.envelopes)}
     fields = {
         "round": reply.round,
@@ -90,7 +92,11 @@ def seal_reply(reply: SealReply) -> Records:
         "envelopes": len(reply.envelopes),
     }
     dealing = {"dealing": reply.proof} if reply.proof else {}
-    return swarm_records("seal", fields, {"payload": reply.payload, **envelopes, **dealing})
+    return fields, {"payload": reply.payload, **envelopes, **dealing}
+
+
+def seal_reply(reply: SealReply) -> Records:
+    return swarm_records("seal", *_given_parts(reply))
 
 
 def merge_request(request: MergeRequest) -> Records:
@@ -153,3 +159,36 @@ def report_request(request: ReportRequest) -> Records:
 
 def nudge_request(request: NudgeRequest) -> Records:
     return swarm_records("nudge", {**place_fields(request.place), "round": request.round})
+
+
+def recall_request(request: RecallRequest) -> Records:
+    fields = {
+        **place_fields(request.place),
+        "round": request.round,
+        "want": ",".join(sorted(request.want)),
+        "model": request.model,
+    }
+    return swarm_records("recall", fields)
+
+
+def recall_reply(reply: RecallReply) -> Records:
+    fields: dict[str, Any] = {"member": reply.member}
+    blobs = {"opening": reply.opening} if reply.opening else {}
+    records: Records = {}
+    if reply.given is not None:
+        given, held_blobs = _given_parts(reply.given)
+        fields |= given
+        blobs |= held_blobs
+    if reply.held is not None:
+        fields |= {
+            "threshold": reply.held.threshold,
+            "included": list(reply.held.included),
+            "held_layout": reply.held.layout,
+        }
+        blobs["held"] = reply.held.merged
+    if reply.model is not None:
+        model, state = reply.model
+        records = {MODEL: array_record(model)}
+        if state:
+            records[STATE] = array_record(state)
+    return {**swarm_records("recall", fields, blobs), **records}

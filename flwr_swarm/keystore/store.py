@@ -31,6 +31,7 @@ SHARE_FILE: Final = "share.json"
 _PUBLIC: Final = "x25519"
 _OUTBOX: Final = "outbox"
 _PROMISES: Final = "promises"
+_MEMORY: Final = "memory"
 _NAME: Final = re.compile(r"[0-9]{4}")
 _KEY_BYTES: Final = 32
 
@@ -147,6 +148,11 @@ class Keystore:
     def promises(self) -> Path:
         """Folder for what these accounts signed and opened: one, so that no run forgets it."""
         return self.folder / _PROMISES
+
+    @property
+    def memory(self) -> Path:
+        """Folder for what the site remembers, a folder for each contract in it."""
+        return self.folder / _MEMORY
 
     @property
     def newest(self) -> Generation:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .hashing import Arrays
-from .messages import Place
+from .ledger import SealCall
+from .messages import Place, SealReply
 from .terms import Terms
 
 
@@ -53,6 +54,54 @@ class Held:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Given:
+    """What this member sealed last, kept so that it can be sent again as it was, and only so.
+
+    A member that restarts, or that a new relay asks again, must not draw a second key in a round:
+    it repeats the bytes that its seal names. The secret that the seal reveals is not in here.
+
+    Parameters
+    ----------
+    reply : SealReply
+    parent, payload_hash, shares_hash : bytes
+        As in the seal.
+    position : int
+        Which of the member's election secrets the seal reveals.
+    epoch : int
+        Of the ledger when it was sealed; shares fit the members of that epoch.
+    epsilon : int
+    verified : bool
+    """
+
+    reply: SealReply = field(repr=False)
+    parent: bytes
+    payload_hash: bytes
+    shares_hash: bytes
+    position: int
+    epoch: int
+    epsilon: int
+    verified: bool
+
+    @property
+    def round(self) -> int:
+        """Round in which it was sealed."""
+        return self.reply.round
+
+    def call(self, *, reveal: bytes, commitment: bytes) -> SealCall:
+        """The seal itself, with the secrets that only the member's keys give."""
+        return SealCall(
+            round=self.round,
+            parent=self.parent,
+            payload_hash=self.payload_hash,
+            shares_hash=self.shares_hash,
+            reveal=reveal,
+            commitment=commitment,
+            epsilon=self.epsilon,
+            verified=self.verified,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Memory:
     """A member's memory. Every step returns the next one; the adapter persists it first.
 
@@ -61,7 +110,12 @@ class Memory:
     place : Place or None
         Chain, contract and terms, pinned at first contact; a different one later is refused.
     parent : Parent or None
-        Model of the round that the member last sealed in.
+        Model that the member was last offered and agreed to train on.
+    intended : int
+        Newest round for which a one-time key was drawn, 0 for none. Written before it is drawn:
+        a member that finds its own intent and no seal in `given` draws no second key.
+    given : Given or None
+        What the member sealed last.
     pending : Held or None
         Sum of the newest round in which the member held an office.
     held : Held or None
@@ -70,11 +124,16 @@ class Memory:
         Certificate digest that the member signed there: it signs no other.
     opened : mapping of int to bytes
         Round to certificate digest for which shares were released: they are released for no other.
+    opening : (int, bytes) or None
+        Newest round for which shares were released, and what was released.
     """
 
     place: Place | None = None
     parent: Parent | None = None
+    intended: int = 0
+    given: Given | None = None
     pending: Held | None = None
     held: Held | None = None
     signed: Mapping[tuple[int, int], bytes] = field(default_factory=dict)
     opened: Mapping[int, bytes] = field(default_factory=dict)
+    opening: tuple[int, bytes] | None = field(default=None, repr=False)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .types import Certificate
+from .hashing import Arrays
+from .types import ZERO_HASH, Certificate
 
 Signatures = tuple[tuple[int, bytes], ...]
 
@@ -158,3 +159,57 @@ class NudgeRequest:
 
     place: Place
     round: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecallRequest:
+    """Off the happy path: a relay that lost what it had, or never had it, asks for it again.
+
+    Parameters
+    ----------
+    place : Place
+    round : int
+        Whose seal, sum and opening are wanted.
+    want : frozenset of str
+        Some of "given" (the member's own sealed reply), "held" (the sum that it merged),
+        "opening" (what it released) and "model".
+    model : bytes
+        32-byte parent hash of the wanted model.
+    """
+
+    place: Place
+    round: int
+    want: frozenset[str]
+    model: bytes = ZERO_HASH
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldSum:
+    """A sum as an officer merged it, with what is needed to open it."""
+
+    threshold: int
+    included: tuple[int, ...]
+    layout: bytes
+    merged: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecallReply:
+    """What the member has of it. Nothing here was not sent to a relay before, but the model.
+
+    Parameters
+    ----------
+    member : int
+    given : SealReply or None
+    held : HeldSum or None
+    opening : bytes
+        Empty for none.
+    model : (Arrays, Arrays) or None
+        Global model and server state with the wanted hash.
+    """
+
+    member: int
+    given: SealReply | None = field(default=None, repr=False)
+    held: HeldSum | None = field(default=None, repr=False)
+    opening: bytes = field(default=b"", repr=False)
+    model: tuple[Arrays, Arrays] | None = field(default=None, repr=False)

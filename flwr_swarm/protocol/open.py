@@ -14,7 +14,13 @@ from .._exceptions import (
 )
 from ..encryption import Dealt, ThresholdScheme
 from .ledger import CertifyCall, LedgerCall
-from .member import SwarmMember, certificate_digest, in_round, round_context
+from .member import (
+    SwarmMember,
+    certificate_digest,
+    in_round,
+    last_certified,
+    round_context,
+)
 from .memory import Memory
 from .messages import OpenReply, OpenRequest
 from .types import LedgerView, Phase, Round
@@ -22,8 +28,10 @@ from .types import LedgerView, Phase, Round
 
 def certify(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[LedgerCall, ...]:
     """The call that records the certificate, unless the ledger has one already."""
-    site.accept(request.place, view, settling=view.current.phase is Phase.CERTIFIED)
-    if view.current.certificate is not None:
+    last = last_certified(view)
+    settled = last is not None and last.number >= request.certificate.round
+    site.accept(request.place, view, settling=settled)
+    if settled:
         return ()
     return (CertifyCall(certificate=request.certificate, signatures=request.signatures),)
 
@@ -49,7 +57,7 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
     memory, terms, me = site.accept(request.place, view, settling=True)
     if terms.encryption != "threshold":
         raise ProtocolError('nothing to open: this swarm runs with encryption="none"')
-    current = in_round(view, request.certificate.round, Phase.CERTIFIED)
+    current = _certified(view, request.certificate.round)
     certificate = current.certificate
     if certificate is None or certificate != request.certificate:
         raise NotCertified(
@@ -79,7 +87,19 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
         if not complaints:
             raise
         return memory, OpenReply(member=me.index, complaints=tuple(complaints.values()))
+    memory = replace(memory, opening=(current.number, opening))
     return memory, OpenReply(member=me.index, opening=opening)
+
+
+def _certified(view: LedgerView, number: int) -> Round:
+    """The last certified round, if it is round `number`.
+
+    Whoever seals first opens the next round; it must not keep the last one from being opened.
+    """
+    last = last_certified(view)
+    if last is None or last.number != number:
+        return in_round(view, number, Phase.CERTIFIED)
+    return last
 
 
 def _dealt(request: OpenRequest, current: Round, sender: int) -> Dealt:

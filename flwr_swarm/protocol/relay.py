@@ -30,7 +30,7 @@ from .messages import (
 )
 from .payload import aggregate_hash, payload_hash
 from .terms import Terms
-from .types import Certificate, LedgerView, Round
+from .types import Certificate, LedgerView, Phase, Round
 
 Recover = Callable[[int, str, Certificate, bytes], str]
 """(chain id, contract, certificate, signature) -> account that signed."""
@@ -70,8 +70,9 @@ def accepted_seals(
 
     Others are as if they never came: a sum with a member whose shares do not open is lost. Under
     encryption that means one share for each holder, in the holders' order, sealed to the key that
-    the ledger has, and a proof of dealing in which everybody sees no fault. Only now the ledger
-    still has the round's own keys and threshold: its certificate may enact others.
+    the ledger has, and a proof of dealing, with the ledger's threshold, in which everybody sees no
+    fault. The certificate may enact other keys and another threshold; whoever opens the round again
+    after it, relies on the relay that had it made.
     """
     accepted: dict[int, SealReply] = {}
     for reply in replies:
@@ -96,14 +97,17 @@ def accepted_seals(
 
 def _well_dealt(view: LedgerView, reply: SealReply, hashes: Sequence[bytes]) -> bool:
     """Whether a dealing looks right from outside; only its holders can tell more."""
-    routes = [wire.read_envelope(e, DEFAULT) for e in reply.envelopes]
-    expected = [(reply.member, m.index, m.encryption_key) for m in view.seated]
-    if [(e.sender, e.receiver, e.key) for e in routes] != expected:
+    parsed = [wire.read_envelope(e, DEFAULT) for e in reply.envelopes]
+    if [(e.sender, e.receiver) for e in parsed] != [(reply.member, m.index) for m in view.seated]:
         return False
     proof = read_proof(reply.proof, DEFAULT)
     context = round_context(view, view.current.number, view.current.parent)
-    fault = visible_fault(proof, hashes, context=context, sender=reply.member)
-    return fault is None and proof.threshold == view.policy.threshold
+    if visible_fault(proof, hashes, context=context, sender=reply.member) is not None:
+        return False
+    if view.current.phase is Phase.CERTIFIED:
+        return True
+    keys = [m.encryption_key for m in view.seated]
+    return [e.key for e in parsed] == keys and proof.threshold == view.policy.threshold
 
 
 def with_witnesses(
@@ -202,14 +206,13 @@ def plan_open(
         sender: tuple(encryption.envelope_hash(e) for e in seals[sender].envelopes)
         for sender in merged.certificate.included
     }
-    requests = {}
-    for rank, holder in enumerate(member.index for member in view.seated):
-        envelopes = {
-            sender: seals[sender].envelopes[rank]
-            for sender in merged.certificate.included
-            if seals[sender].envelopes  # none without encryption
-        }
-        requests[holder] = OpenRequest(
+    addressed: dict[int, dict[int, bytes]] = {member.index: {} for member in view.seated}
+    for sender in merged.certificate.included:
+        for envelope in seals[sender].envelopes:  # none without encryption
+            receiver = wire.read_envelope(envelope, DEFAULT).receiver
+            addressed.setdefault(receiver, {})[sender] = envelope
+    return {
+        holder: OpenRequest(
             place=place,
             certificate=merged.certificate,
             signatures=merged.signatures,
@@ -217,7 +220,8 @@ def plan_open(
             envelope_hashes=hashes,
             proofs={m: seals[m].proof for m in merged.certificate.included if seals[m].proof},
         )
-    return requests
+        for holder, envelopes in addressed.items()
+    }
 
 
 def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> Opened:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import encryption
-from .._exceptions import MemberSuspended, ModelRefused, StaleRound
+from .._exceptions import KeyDrawn, MemberSuspended, ModelRefused, StaleRound
 from ..encryption import ThresholdScheme
 from .hashing import Arrays, model_hash
 from .ledger import SealCall
 from .lineage import held_sum, recomputed
 from .member import Random, SwarmMember, holder_keys, last_certified, round_context
-from .memory import Memory, Parent
+from .memory import Given, Memory, Parent
 from .messages import SealReply, SealRequest
 from .payload import Layout, encode_layout, payload_hash
 from .terms import Terms
@@ -31,12 +31,53 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Again:
+    """What to repeat in a round that was sealed before: the call, unless the ledger has it."""
+
+    call: SealCall | None
+    reply: SealReply = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Sealing:
     """Everything that follows from one sealed update."""
 
     memory: Memory = field(repr=False)
     call: SealCall
     reply: SealReply = field(repr=False)
+
+
+def seal_again(
+    site: SwarmMember, request: SealRequest, view: LedgerView, *, offered: bytes
+) -> Again | None:
+    """What this member sealed in `request.round` before, to be sent as it was; None if nothing.
+
+    After a restart, or for another relay: no second key is drawn, no second seal made. What else
+    the member was asked then is fixed in the reply itself.
+
+    Parameters
+    ----------
+    offered : bytes
+        Parent hash of the model in the message.
+    """
+    memory, _, me = site.accept(request.place, view)
+    given = memory.given
+    if given is None or (given.round, given.parent) != (request.round, offered):
+        return None
+    current = view.current
+    if current.number == given.round and (seal := current.seal_of(me.index)) is not None:
+        running = current.phase in (Phase.SEALING, Phase.MERGING)
+        same = seal.payload_hash == given.payload_hash
+        return Again(None, given.reply) if running and same else None
+    # The ledger never heard of it; its shares fit the members of then only.
+    if (given.epoch, given.position) != (view.epoch, me.reveals):
+        return None
+    place, keys = request.place, site.identity
+    call = given.call(
+        reveal=keys.secret(place.chain_id, place.contract, given.position),
+        commitment=keys.commitment(place.chain_id, place.contract, given.position + 1),
+    )
+    return Again(call, given.reply)
 
 
 def begin_seal(
@@ -50,6 +91,8 @@ def begin_seal(
         If this member may not seal until it is voted back.
     StaleRound
         If the ledger is not sealing, or about to seal, `request.round`.
+    KeyDrawn
+        If the member was interrupted after it drew the round's key, and cannot repeat its seal.
     ModelRefused
         If the model is not the one that the swarm certified.
     """
@@ -75,6 +118,11 @@ def begin_seal(
             f"this site already sealed in round {request.round}; a one-time key is never used "
             "twice, so it waits for the next round"
         )
+    if memory.intended >= request.round:
+        raise KeyDrawn(
+            f"this site drew its key of round {request.round} before it was interrupted, and "
+            "draws no second one; it takes part again from the next round on"
+        )
     parent = Parent(round=request.round, hash=model_hash(model, state), model=model, state=state)
     if request.round == current.number and current.parent != parent.hash:
         raise ModelRefused(
@@ -82,7 +130,14 @@ def begin_seal(
             f"site was offered {parent.hash.hex()[:16]}…; somebody altered it on its way"
         )
     verified = recomputed(site, parent.hash, request.proof, view, terms)
+    held = held_sum(site, last_certified(view))
+    memory = replace(memory, parent=parent, held=held, pending=None)
     return Task(parent, verified, terms, me, memory)
+
+
+def intend(task: Task) -> Memory:
+    """What must be on the disk before `finish_seal` draws the round's one-time key."""
+    return replace(task.memory, intended=task.parent.round)
 
 
 def finish_seal(
@@ -149,5 +204,14 @@ def finish_seal(
         envelopes=envelopes,
         proof=proof,
     )
-    held = held_sum(site, last_certified(view))
-    return Sealing(replace(task.memory, parent=task.parent, held=held, pending=None), call, reply)
+    given = Given(
+        reply=reply,
+        parent=call.parent,
+        payload_hash=call.payload_hash,
+        shares_hash=call.shares_hash,
+        position=index,
+        epoch=view.epoch,
+        epsilon=epsilon,
+        verified=call.verified,
+    )
+    return Sealing(replace(intend(task), given=given), call, reply)

@@ -58,8 +58,10 @@ class Verified:
     Parameters
     ----------
     members : int
+    first : int
+        The run's first round. Those before it were another relay's, and are in its evidence.
     rounds, certified : int
-        Rounds that the ledger saw, and those with a certificate.
+        Rounds of the run that the ledger saw, and those with a certificate.
     leaders : tuple of int
         Leader of each certified round.
     models : int
@@ -72,6 +74,7 @@ class Verified:
     """
 
     members: int
+    first: int
     rounds: int
     certified: int
     leaders: tuple[int, ...]
@@ -179,11 +182,14 @@ def _verify_run(run: Path) -> Verified:
     lines = [json.loads(line) for line in (run / ROUNDS).read_text(encoding="utf-8").splitlines()]
     _check_lines(lines, swarm, proven)
     _check_opened(run, lines, terms)
-    models, final_hash = _check_models(run, proven, terms)
-    certified = [r for r in proven.rounds if r.round.certificate is not None]
+    first = swarm["first_round"]
+    models, final_hash = _check_models(run, proven, terms, first)
+    own = [r for r in proven.rounds if r.round.number >= first]
+    certified = [r for r in own if r.round.certificate is not None]
     return Verified(
         members=len(proven.view.seated),
-        rounds=len(proven.rounds),
+        first=first,
+        rounds=len(own),
         certified=len(certified),
         leaders=tuple(r.round.leader for r in certified if r.round.leader is not None),
         models=models,
@@ -206,9 +212,9 @@ def _check_lines(lines: list[dict[str, Any]], swarm: dict[str, Any], proven: Rep
             )
     known = {record.round.number: record for record in proven.rounds}
     first = swarm["first_round"]
-    before = [number for number in known if type(first) is not int or number < first]
-    if any(known.pop(number).round.certificate is not None for number in before):
-        raise EvidenceError(f"certified rounds are before the run's first ({first!r})")
+    if type(first) is not int or first < 1:
+        raise EvidenceError(f"{SWARM} says that the run began in round {first!r}")
+    known = {number: record for number, record in known.items() if number >= first}
     if list(told) != sorted(known):
         raise EvidenceError(f"{ROUNDS} tells of rounds {list(told)}, the chain of {sorted(known)}")
     epsilon = dict.fromkeys(swarm["labels"], 0.0)
@@ -261,8 +267,12 @@ def _facts(record: Record) -> dict[str, Any]:
     }
 
 
-def _check_models(run: Path, proven: Replay, terms: Terms) -> tuple[int, str]:
-    """Follow the model from the first to the last, one opened sum at a time."""
+def _check_models(run: Path, proven: Replay, terms: Terms, first: int) -> tuple[int, str]:
+    """Follow the model from the first to the last, one opened sum at a time.
+
+    Where a run took up another's study, its initial model is the one that the first round's
+    members sealed on, which the chain proves.
+    """
     model, state = load_arrays(run / INITIAL)
     final_model, final_state = load_arrays(run / FINAL)
     recomputed = 0
@@ -270,6 +280,8 @@ def _check_models(run: Path, proven: Replay, terms: Terms) -> tuple[int, str]:
         return 0, model_hash(final_model, final_state).hex()
     for record in proven.rounds:
         current = record.round
+        if current.number < first:
+            continue
         # A void round leads nowhere, so anybody may have opened it with any model.
         if current.phase is Phase.CERTIFIED and current.parent != model_hash(model, state):
             raise EvidenceError(

@@ -153,6 +153,7 @@ class Bench:
         self.swarm = SwarmStrategy(strategy or inner(nodes), clock=self.time.clock(), **options)
         self.model = apps.initial_model() if model is None else model
         self.number = 0
+        self.skew = 0.0
         self.honest: list[tuple[str, int, Message]] = []
 
     def __enter__(self) -> Bench:
@@ -172,7 +173,7 @@ class Bench:
         self.number += 1
         self.errors = {}
         if self.swarm._swarm is not None:
-            self.time.reach(self.view().now)
+            self.time.reach(self.view().now - self.skew)
         offered = self.model if model is None else model
         messages = sorted(  # stock strategies sample in random order
             self.swarm.configure_train(self.number, offered, ConfigRecord(), self.grid),

@@ -12,7 +12,7 @@ from flwr.serverapp.strategy import strategy_utils
 from swarm_bench import FIRST_NODE, Bench, inner, same
 
 from flwr_swarm import swarm_mod
-from flwr_swarm._exceptions import ChainUnreachable, ConfigurationError, NotAMember
+from flwr_swarm._exceptions import ConfigurationError, NotAMember
 from flwr_swarm.chain.client import ReadOnlyLedger
 from flwr_swarm.protocol.types import Phase
 
@@ -111,16 +111,24 @@ def test_one_member_too_few_is_an_error_with_a_remedy(
     assert swarm.sent == []
 
 
-def test_members_that_leave_until_too_few_are_left_end_the_run_with_a_remedy(
-    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+def test_a_member_that_left_does_not_stop_the_others_and_too_few_are_a_void_round(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Although the wrapped strategy asks for all four, as most projects do."""
+    caplog.set_level("INFO", "flwr.swarm")
     swarm = bench(enrol_seconds=5)
-    swarm.round()
+    assert swarm.round() is not None
     monkeypatch.setattr(strategy_utils, "sleep", swarm.time.clock().sleep)
     swarm.grid.offline = {FIRST_NODE}
-    with pytest.raises(ConfigurationError, match="3 of 4 members are connected") as caught:
-        swarm.round()
-    assert "lower min_available_nodes" in str(caught.value)
+    assert swarm.round() is not None
+    assert swarm.view().current.certificate.included == (1, 2, 3)
+    assert "going on with 3 of 4 members" in caplog.text
+    swarm.grid.offline = {FIRST_NODE, FIRST_NODE + 1}
+    assert swarm.round() is None
+    assert "2 of 4 members are connected and a round needs 3" in caplog.text
+    swarm.grid.offline = set()
+    assert swarm.round() is not None
+    assert swarm.view().current.certificate.included == (0, 1, 2, 3)
 
 
 def test_a_node_without_the_mod_is_named(bench: Callable[..., Bench]) -> None:
@@ -132,11 +140,15 @@ def test_a_node_without_the_mod_is_named(bench: Callable[..., Bench]) -> None:
 
 @pytest.mark.parametrize("phase", ["seal", "merge", "open"])
 def test_a_chain_that_stops_is_a_named_error_not_a_hang(
-    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, phase: str
+    bench: Callable[..., Bench],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    phase: str,
 ) -> None:
-    swarm = bench(nodes=3)
+    swarm = bench(nodes=3, grid={"node_config": {"swarm-chain-seconds": 0.2}})
     swarm.round()
     model = swarm.model
+    caplog.set_level("WARNING", "flwr.swarm")
 
     patient = ReadOnlyLedger.__init__
 
@@ -146,13 +158,13 @@ def test_a_chain_that_stops_is_a_named_error_not_a_hang(
     def stop(member: int, message: Message) -> Message:
         if member == 1:
             monkeypatch.setattr(ReadOnlyLedger, "__init__", impatient)
-            monkeypatch.setattr(swarm.swarm._swarm.ledger, "_timeout", 0.1)
+            monkeypatch.setattr(swarm.swarm._swarm.ledger.ledger, "_timeout", 0.1)
             swarm.swarm._swarm.close()
         return message
 
     swarm.to_member[phase] = stop
-    with pytest.raises(ChainUnreachable, match="check that the node runs"):
-        swarm.round()
+    assert swarm.round() is None
+    assert "check that the node runs" in caplog.text
     assert {who: e.split(":")[0] for who, e in swarm.errors.items()} == {
         (phase, 1): "ChainUnreachable",
         (phase, 2): "ChainUnreachable",

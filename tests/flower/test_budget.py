@@ -132,7 +132,24 @@ def test_a_site_whose_accountant_was_lost_does_not_train(bench: Callable[..., Be
     swarm.round()
     stepped.clear()
     del swarm.context(2).state[privacy.STATE_KEY]
+    del swarm.context(2).state["flwr_swarm.memory"]
     assert swarm.round() is not None
     assert set(swarm.errors) == {("seal", 2)}
     assert swarm.errors["seal", 2].startswith("AccountantLost: ")
     assert sorted(stepped) == [0, 1, 3]
+
+
+def test_an_accountant_that_flower_lost_is_in_the_sites_own_memory(
+    bench: Callable[..., Bench],
+) -> None:
+    """A SuperNode that was restarted has an empty context; what was spent is not forgotten."""
+    budgets = dict.fromkeys(range(4), math.inf)
+    swarm = bench(app=dict.fromkeys(range(4), private_app(budgets, [])), model=model_record())
+    swarm.round()
+    one = privacy.load_history(swarm.context(2).state)
+    del swarm.context(2).state[privacy.STATE_KEY]
+    assert swarm.round() is not None
+    assert swarm.errors == {}
+    two = privacy.load_history(swarm.context(2).state)
+    assert (one.rounds, two.rounds) == (1, 2)
+    assert swarm.view().members[2].epsilon == privacy.micro_epsilon(swarm.context(0).state)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from eth_account import Account
 from flwr.app import RecordDict
-from flwr.serverapp.strategy import FedAvg
-from swarm_bench import Bench, StillClock, inner, same, set_field, twin
+from founded_support import (
+    PASSWORD,
+    Founded,
+    forget,
+    policy_for,
+    terms,
+    with_keystore,
+)
+from swarm_bench import inner, same, set_field, twin
 
-from flwr_swarm import Consortium, SwarmStrategy
 from flwr_swarm._exceptions import ConfigurationError, NotAMember, WrongChain
-from flwr_swarm.chain.client import ChainLedger
-from flwr_swarm.chain.deploy import contract_address, deploy
-from flwr_swarm.chain.embedded import EmbeddedChain
 from flwr_swarm.chain.outbox import Outbox, Status
-from flwr_swarm.chain.server import ChainServer
 from flwr_swarm.chain.signing import sign_certificate, sign_consent
 from flwr_swarm.encryption import ThresholdScheme
 from flwr_swarm.flower import write
@@ -27,102 +28,10 @@ from flwr_swarm.flower.read import Fields
 from flwr_swarm.flower.state import save_keys
 from flwr_swarm.keystore import Keystore
 from flwr_swarm.keystore.keys import MemberKeys
-from flwr_swarm.protocol.ledger import CertifyCall, ProposeCall, SealCall, VoteCall
+from flwr_swarm.protocol.ledger import CertifyCall, SealCall
 from flwr_swarm.protocol.payload import aggregate_hash
-from flwr_swarm.protocol.quorum import smallest_threshold
-from flwr_swarm.protocol.terms import Terms
-from flwr_swarm.protocol.types import Card, Change, Kind, Phase, Policy
+from flwr_swarm.protocol.types import Change, Kind, Phase
 from flwr_swarm.report.verify import verify
-
-CAPACITY = 16
-
-
-def terms(**changes: Any) -> Terms:
-    usual: dict[str, Any] = {"encryption": "threshold", "members": CAPACITY, "max_weight": 100.0}
-    return Terms(**(usual | changes))
-
-
-def policy_for(n: int, **changes: Any) -> Policy:
-    usual: dict[str, Any] = {
-        "threshold": smallest_threshold(n),
-        "min_included": 3,
-        "witnesses": 2,
-        "close_at": 64,
-        "seal_seconds": 60,
-        "merge_seconds": 60,
-        "terms": terms().hash(),
-    }
-    return Policy(**(usual | changes))
-
-
-class Founded:
-    """A consortium of `n` members on a served chain, and the bench on which it trains."""
-
-    def __init__(self, directory: Path, n: int, *, max_misses: int = 0, **options: Any) -> None:
-        self.time = StillClock()
-        self.chain = EmbeddedChain(chain_id=4242, clock=self.time.clock().now)
-        self.server = ChainServer(self.chain).start()
-        self.keys = [MemberKeys.generate() for _ in range(n + 1)]
-        deployer = Account.create()
-        self.contract = contract_address(deployer.address)
-        deploy(
-            self.chain,
-            cards=[self.card(i) for i in range(n)],
-            policy=policy_for(n, max_misses=max_misses),
-            key=deployer,
-        )
-        self.consortium = Consortium(chain=self.server.url, contract=self.contract, chain_id=4242)
-        options = {"strategy": inner(3), "consortium": self.consortium, "members": n} | options
-        self.bench = Bench(directory, nodes=n, time=self.time, **options)
-        for i in range(n):
-            save_keys(self.bench.context(i), self.keys[i])
-
-    def card(self, i: int) -> Card:
-        keys = self.keys[i]
-        return Card(
-            account=keys.account,
-            encryption_key=keys.encryption_key,
-            commitment=keys.commitment(4242, self.contract, 0),
-        )
-
-    def ledger(self, i: int) -> ChainLedger:
-        return ChainLedger(
-            url=self.chain, contract=self.contract, key=self.keys[i].account_key, chain_id=4242
-        )
-
-    def decide(self, change: Change, *voters: int, consent: bytes = b"") -> None:
-        first, *others = voters
-        ledger = self.ledger(first)
-        ledger.submit(ProposeCall(change=change, consent=consent))
-        number = ledger.proposals()
-        for voter in others:
-            self.ledger(voter).submit(VoteCall(proposal=number, support=True))
-
-    def admit(self, i: int, *voters: int, policy: Policy) -> None:
-        expires = int(self.time.clock().now()) + 10**6
-        card = self.card(i)
-        consent = sign_consent(
-            self.keys[i].account_key, 4242, self.contract, seat=None, card=card, expires=expires
-        )
-        change = Change(kind=Kind.ADMIT, policy=policy, card=card, expires=expires)
-        self.decide(change, *voters, consent=consent)
-
-    def close(self) -> None:
-        self.bench.swarm.close()
-        self.server.stop()
-
-
-@pytest.fixture
-def founded(tmp_path: Path) -> Iterator[Callable[..., Founded]]:
-    made: list[Founded] = []
-
-    def build(n: int, **options: Any) -> Founded:
-        made.append(Founded(tmp_path / "evidence", n, **options))
-        return made[-1]
-
-    yield build
-    for one in made:
-        one.close()
 
 
 def test_members_of_a_founded_consortium_train(
@@ -289,33 +198,7 @@ def test_two_nodes_cannot_be_one_member(founded: Callable[..., Founded]) -> None
         swarm.bench.round()
 
 
-def test_a_contract_is_one_study(founded: Callable[..., Founded]) -> None:
-    swarm = founded(4)
-    assert swarm.bench.round() is not None
-    swarm.bench.swarm = SwarmStrategy(
-        FedAvg(min_available_nodes=4, min_train_nodes=4),
-        max_weight=100.0,
-        consortium=replace(swarm.consortium),
-        clock=swarm.time.clock(),
-    )
-    with pytest.raises(ConfigurationError, match="holds certified rounds already"):
-        swarm.bench.round()
-
-
 # --- keys in a keystore --------------------------------------------------------------------------
-
-PASSWORD = "correct horse battery"
-
-
-def with_keystore(swarm: Founded, i: int, folder: Path) -> Keystore:
-    """Site `i` gets its keys from a keystore and from nowhere else."""
-    store = Keystore.create(folder / "keys", PASSWORD, keys=swarm.keys[i], cost=2)
-    secret = folder / "password"
-    secret.write_text(PASSWORD + "\n")
-    context = swarm.bench.context(i)
-    context.node_config |= {"swarm-keys": str(store.folder), "swarm-password-file": str(secret)}
-    del context.state["flwr_swarm.keys"]
-    return store
 
 
 def test_a_site_signs_with_its_keystore_and_keeps_no_key_in_flowers_state(
@@ -368,13 +251,6 @@ def test_a_site_without_its_password_names_the_remedy(
 
 
 # --- what a keystore's account did is not forgotten with the run ----------------------------------
-
-
-def forget(swarm: Founded, i: int) -> None:
-    """What another run series, or a SuperNode that is started again, leaves of the memory."""
-    state = swarm.bench.context(i).state
-    for name in [name for name in state if name.startswith("flwr_swarm.memory")]:
-        del state[name]
 
 
 def test_a_keystores_account_signs_no_second_certificate_in_another_run(

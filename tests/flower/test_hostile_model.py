@@ -130,7 +130,7 @@ def expect(swarm: Bench, content: RecordDict, *parts: str, member: int = 1) -> N
     after = swarm.view()
     assert replace(after, now=0) == replace(before, now=0)
     memory = "flwr_swarm.memory"
-    assert swarm.context(member).state.config_records[memory] == state.config_records[memory]
+    assert swarm.context(member).state.array_records[memory] == state.array_records[memory]
 
 
 def test_a_stripped_or_altered_proof_is_refused(trained: Bench) -> None:
@@ -259,7 +259,7 @@ def test_duplicated_messages_change_nothing(bench: Callable[..., Bench]) -> None
     assert swarm.view().current.number == 2
     assert {phase: set(seen) for phase, seen in outcomes.items()} == {
         "enrol": {"same"},
-        "seal": {"StaleRound"},  # a one-time key is never used twice
+        "seal": {"same"},  # the same bytes: a one-time key is never used twice
         "merge": {"same"},
         "open": {"same"},
     }

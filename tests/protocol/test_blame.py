@@ -332,7 +332,8 @@ def test_a_dealing_that_looks_wrong_is_left_out_of_the_sum(
 
     monkeypatch.setattr(relay, "payload_hash", lambda *_: b"p" * 32)  # not about payloads
     terms = Terms(encryption="threshold", members=4, max_weight=100.0)
-    view, reply = scene.view, scene.seals[0]
+    merging = replace(scene.view.current, phase=Phase.MERGING)
+    view, reply = replace(scene.view, current=merging), scene.seals[0]
     assert sorted(accepted_seals(view, scene.seals.values(), terms)) == list(MEMBERS)
     if fault == "proof":
         reply = replace(reply, proof=scene.seals[1].proof)

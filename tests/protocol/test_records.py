@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from swarm_bench import twin
 
-from flwr_swarm._exceptions import WireError
+from flwr_swarm._exceptions import MemoryDamaged, WireError
 from flwr_swarm.flower import write
 from flwr_swarm.flower.read import Fields
 from flwr_swarm.flower.records import BLOBS, FIELDS, STYPE
-from flwr_swarm.flower.state import load_memory, save_memory
-from flwr_swarm.protocol.memory import Held, Memory, Parent
+from flwr_swarm.flower.state import MEMORY, load_memory, save_memory
+from flwr_swarm.protocol.memory import Given, Held, Memory, Parent
+from flwr_swarm.protocol.memory_blobs import from_blobs, to_blobs
 from flwr_swarm.protocol.messages import (
     EnrolReply,
     EnrolRequest,
     Evidence,
+    HeldSum,
     MergeReply,
     MergeRequest,
     ModelProof,
@@ -30,6 +33,8 @@ from flwr_swarm.protocol.messages import (
     OpenReply,
     OpenRequest,
     Place,
+    RecallReply,
+    RecallRequest,
     ReportRequest,
     SealReply,
     SealRequest,
@@ -62,6 +67,30 @@ certificates = st.builds(
     Certificate, round=counts, view=views, included=members, aggregate_hash=hashes
 )
 proofs = st.builds(ModelProof, round=counts, openings=st.dictionaries(who, blobs, max_size=3))
+
+
+seal_replies = st.builds(
+    SealReply,
+    round=counts,
+    member=counts,
+    layout=blobs,
+    payload=blobs,
+    envelopes=st.lists(blobs, max_size=3).map(tuple),
+    proof=blobs,
+)
+held_sums = st.builds(HeldSum, threshold=counts, included=members, layout=blobs, merged=blobs)
+
+
+@st.composite
+def recall_replies(draw: Any) -> RecallReply:
+    """A member speaks of its own seal only."""
+    given = draw(st.none() | seal_replies)
+    return RecallReply(
+        member=draw(counts) if given is None else given.member,
+        given=given,
+        held=draw(st.none() | held_sums),
+        opening=draw(blobs),
+    )
 
 
 @st.composite
@@ -99,18 +128,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
         st.builds(SealRequest, place=places, round=counts, proof=proofs),
         write.seal_request,
     ),
-    "seal_reply": (
-        st.builds(
-            SealReply,
-            round=counts,
-            member=counts,
-            layout=blobs,
-            payload=blobs,
-            envelopes=st.lists(blobs, max_size=3).map(tuple),
-            proof=st.binary(max_size=40),
-        ),
-        write.seal_reply,
-    ),
+    "seal_reply": (seal_replies, write.seal_reply),
     "merge_request": (
         st.builds(
             MergeRequest,
@@ -156,6 +174,19 @@ KINDS: dict[str, tuple[Any, Any]] = {
         write.report_request,
     ),
     "nudge_request": (st.builds(NudgeRequest, place=places, round=counts), write.nudge_request),
+    "recall_request": (
+        st.builds(
+            RecallRequest,
+            place=places,
+            round=counts,
+            want=st.sets(st.sampled_from(["given", "held", "opening", "model"]), min_size=1).map(
+                frozenset
+            ),
+            model=hashes,
+        ),
+        write.recall_request,
+    ),
+    "recall_reply": (recall_replies(), write.recall_reply),
 }
 BY_KIND = pytest.mark.parametrize("kind", KINDS)
 
@@ -256,9 +287,23 @@ def memories(draw: Any) -> Memory:
         layout=blobs,
         merged=blobs,
     )
+    given = st.builds(
+        Given,
+        reply=seal_replies,
+        parent=hashes,
+        payload_hash=hashes,
+        shares_hash=hashes,
+        position=counts,
+        epoch=counts,
+        epsilon=counts,
+        verified=st.booleans(),
+    )
     return Memory(
         place=draw(st.none() | places),
         parent=draw(st.none() | parent),
+        intended=draw(counts),
+        given=draw(st.none() | given),
+        opening=draw(st.none() | st.tuples(counts, blobs)),
         pending=draw(st.none() | held),
         held=draw(st.none() | held),
         signed=draw(st.dictionaries(slots, hashes, max_size=3)),
@@ -289,7 +334,8 @@ def shown(memory: Memory) -> Any:
         )
         for held in (memory.pending, memory.held)
     ]
-    return memory.place, plain(memory.parent), helds, memory.signed, memory.opened
+    rest = replace(memory, parent=None, pending=None, held=None)
+    return rest, plain(memory.parent), helds
 
 
 def empty_context() -> Context:
@@ -313,7 +359,7 @@ def test_a_memory_survives_the_state_and_replaces_the_one_before(
 def test_an_equal_parent_is_stored_once(memory: Memory) -> None:
     context = empty_context()
     save_memory(context, memory)
-    stored = [name for name in context.state if name.endswith(".model")]
+    stored = [n for n in context.state.array_records[MEMORY] if n.endswith(".model")]
     held = [memory.parent, *(h and h.parent for h in (memory.pending, memory.held))]
     assert len(stored) == len({(p.round, p.hash) for p in held if p is not None})
 
@@ -325,3 +371,28 @@ def test_the_users_own_state_is_left_alone() -> None:
     save_memory(context, Memory())
     assert context.state.config_records["mine"]["epoch"] == 3
     assert "weights" in context.state
+
+
+@settings(max_examples=30)
+@given(model=models, state=models)
+def test_a_recalled_model_is_the_same_to_the_bit(model: Any, state: Any) -> None:
+    reply = RecallReply(member=1, model=(model, state))
+    read = Fields(twin(RecordDict(write.recall_reply(reply)))).recall_reply()
+    assert read.model is not None
+    for sent, got in zip((model, state), read.model, strict=True):
+        assert list(got) == list(sent)
+        for name, array in sent.items():
+            assert (got[name].dtype, got[name].shape) == (array.dtype, array.shape)
+            assert got[name].tobytes() == array.tobytes()
+
+
+@given(memory=memories(), data=st.data())
+def test_a_damaged_memory_is_refused_by_name(memory: Memory, data: st.DataObject) -> None:
+    blobs_ = to_blobs(memory)
+    name = data.draw(st.sampled_from(sorted(blobs_)))
+    if data.draw(st.booleans()):
+        blobs_[name] = blobs_[name][: data.draw(st.integers(0, len(blobs_[name])))]
+    else:
+        del blobs_[name]
+    with suppress(MemoryDamaged):
+        from_blobs(blobs_)

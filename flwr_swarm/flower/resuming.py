@@ -1,0 +1,242 @@
+"""A run that begins where another relay's ended: from the ledger, and from what members kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from .._exceptions import ConfigurationError, RoundVoid
+from ..chain import history
+from ..chain.replay import replay
+from ..encryption import ThresholdScheme
+from ..protocol.hashing import Arrays, model_hash
+from ..protocol.member import last_certified
+from ..protocol.memory import Parent
+from ..protocol.messages import HeldSum, ModelProof, SealReply
+from ..protocol.payload import aggregate_hash, merge_plain
+from ..protocol.recall import open_again, running_model, to_open
+from ..protocol.relay import Merged, Opened, accepted_seals
+from ..protocol.types import LedgerView, Phase, Round
+from .driver import Outcome, RoundDriver
+from .founding import Swarm
+from .recalling import Recaller
+
+log = logging.getLogger("flwr.swarm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakenUp:
+    """Where the new relay stands.
+
+    Parameters
+    ----------
+    parent : Parent
+        The model to go on with; if `outcome` is there, the one that its sum is added to.
+    outcome : Outcome or None
+        A round that the other relay left without a step.
+    proof : ModelProof
+        Of `parent.model`, for the members that can recompute it.
+    ended : int
+        Rounds of the study that have ended, the one in `outcome` included.
+    resumed : bool
+        Whether the model is another run's.
+    """
+
+    parent: Parent
+    outcome: Outcome | None = None
+    proof: ModelProof
+    ended: int
+    resumed: bool = True
+
+
+def resumption(swarm: Swarm, driver: RoundDriver) -> Resumption:
+    """What takes `swarm` up, over its relay's own trips."""
+    place = swarm.place
+
+    def signers(number: int) -> Sequence[int]:
+        past = replay(history.export(place.chain_url, place.contract))
+        return past.state.records[number - 1].signers
+
+    recaller = Recaller(
+        place=place,
+        terms=swarm.terms,
+        trips=driver.trips,
+        roster=swarm.roster,
+        seconds=float(swarm.policy.seal_seconds),
+    )
+    return Resumption(driver=driver, recaller=recaller, signers=signers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumption:
+    """Takes a swarm up whatever it was doing.
+
+    Parameters
+    ----------
+    driver : RoundDriver
+    recaller : Recaller
+    signers : callable
+        Round -> members that signed its certificate, by the chain's history.
+    """
+
+    driver: RoundDriver
+    recaller: Recaller
+    signers: Callable[[int], Sequence[int]] = field(repr=False)
+
+    def take_up(self, model: Arrays, state: Arrays) -> TakenUp:
+        """From the ledger's newest round to the model to go on with.
+
+        Parameters
+        ----------
+        model, state : Arrays
+            The run's own initial model: used if the ledger names it, or names none yet.
+
+        Raises
+        ------
+        ConfigurationError
+            If no connected member has the model that the ledger names.
+        """
+        view = self.driver.ledger.view()
+        fresh = (model, state)
+        number = view.current.number
+        if number > 0:
+            log.info(
+                "round %d of this study is %s; taking it up from there",
+                number,
+                view.current.phase.name.lower(),
+            )
+        if view.current.phase is Phase.MERGING:
+            taken = self._finished(view, fresh)
+            if taken is not None:
+                return taken
+            view = self.driver.ledger.view()
+        if (certified := to_open(view)) is not None:
+            return self._reopened(view, certified, fresh)
+        ended = number - (view.current.phase is Phase.SEALING)
+        wanted = running_model(view)
+        if wanted is None:  # nothing was ever sealed
+            parent = _parent(number + 1, fresh)
+            return TakenUp(parent=parent, proof=ModelProof(), ended=ended, resumed=False)
+        parent = self._parent(number, wanted, fresh)
+        return TakenUp(parent=parent, proof=self._proof(view, wanted), ended=ended)
+
+    def _finished(self, view: LedgerView, fresh: tuple[Arrays, Arrays]) -> TakenUp | None:
+        """A round that is merging, brought to its end; None if it is void."""
+        number, wanted = view.current.number, view.current.parent
+        parent = self._parent(number, wanted, fresh)
+        try:
+            outcome = self.driver.finish(number, self.recaller.seals(number))
+        except RoundVoid as void:
+            log.warning("%s", void)
+            return None
+        return TakenUp(
+            parent=parent, outcome=outcome, proof=self._proof(view, wanted), ended=number
+        )
+
+    def _reopened(
+        self, view: LedgerView, certified: Round, fresh: tuple[Arrays, Arrays]
+    ) -> TakenUp:
+        """A certified round whose sum may never have been opened, or whose model was lost."""
+        parent = self._parent(certified.number, certified.parent, fresh)
+        outcome = self._outcome(view, certified)
+        if outcome is None:
+            log.warning(
+                "round %d is certified, but its sum cannot be opened any more: too few of its "
+                "members are connected, or they lost what they kept; training goes on from the "
+                "model before it",
+                certified.number,
+            )
+        return TakenUp(
+            parent=parent,
+            outcome=outcome,
+            proof=ModelProof(round=certified.number),
+            ended=view.current.number,
+        )
+
+    def _outcome(self, view: LedgerView, certified: Round) -> Outcome | None:
+        number, certificate = certified.number, certified.certificate
+        then = replace(view, current=certified)
+        held = self.recaller.held(certified)
+        opened: Opened | None = None
+        seals: Mapping[int, SealReply] = {}
+        if held is not None and self._encrypted:
+            opened = open_again(view, certified, held, self.recaller.openings(number))
+        if opened is None:  # perhaps nobody was asked to open it yet
+            seals = accepted_seals(then, self.recaller.seals(number), self.driver.terms)
+            held = held or self._summed(view, certified, seals)
+        if held is None or certificate is None:
+            return None
+        # The ledger has the certificate, so nobody is sent its signatures again.
+        merged = Merged(certificate=certificate, signatures=(), merged=held.merged)
+        if opened is None:
+            if not seals.keys() >= set(certificate.included):
+                return None
+            policy = replace(view.policy, threshold=held.threshold)
+            opened = self.driver.open(replace(then, policy=policy), merged, seals)
+            if opened is None and self._encrypted:
+                return None
+        if not seals:
+            # Of an opened sum only the layout is read, and all in it share one.
+            seals = {member: _layout_only(member, number, held) for member in held.included}
+        merged = replace(merged, signatures=tuple((m, b"") for m in self.signers(number)))
+        seconds = {"merge": 0.0, "open": 0.0}
+        return Outcome(view=then, seals=seals, merged=merged, opened=opened, seconds=seconds)
+
+    @property
+    def _encrypted(self) -> bool:
+        return self.driver.terms.encryption == "threshold"
+
+    def _summed(
+        self, view: LedgerView, certified: Round, seals: Mapping[int, SealReply]
+    ) -> HeldSum | None:
+        """The certified sum, added up again from the sealed updates."""
+        certificate = certified.certificate
+        if certificate is None or not seals.keys() >= set(certificate.included):
+            return None
+        if self._encrypted:
+            merged = ThresholdScheme().merge([seals[m].payload for m in certificate.included])
+        else:
+            inside = set(certificate.included)
+            merged = merge_plain([s.payload_hash for s in certified.seals if s.member in inside])
+        if aggregate_hash(self.driver.terms.encryption, merged) != certificate.aggregate_hash:
+            return None
+        return HeldSum(
+            threshold=view.policy.threshold,
+            included=certificate.included,
+            layout=seals[certificate.included[0]].layout,
+            merged=merged,
+        )
+
+    def _proof(self, view: LedgerView, model: bytes) -> ModelProof:
+        """What convinces the last committee of the model that the newest round names."""
+        certified = last_certified(view)
+        if certified is None or certified.number == view.current.number:
+            certified = view.final
+        if certified is None:
+            return ModelProof()
+        if model == certified.parent:
+            return ModelProof(round=certified.number)
+        held, opened = self.recaller.held(certified), None
+        if held is not None:
+            opened = open_again(view, certified, held, self.recaller.openings(certified.number))
+        return ModelProof(round=certified.number, openings=opened.openings if opened else {})
+
+    def _parent(self, number: int, wanted: bytes, fresh: tuple[Arrays, Arrays]) -> Parent:
+        if model_hash(*fresh) == wanted:
+            return _parent(number, fresh)
+        found = self.recaller.model(wanted, number)
+        if found is None:
+            raise ConfigurationError(
+                f"round {number} trains on model {wanted.hex()[:16]}…, and none of the connected "
+                "members has it; start a site that took part in that round, and resume again"
+            )
+        return _parent(number, found)
+
+
+def _parent(number: int, found: tuple[Arrays, Arrays]) -> Parent:
+    return Parent(round=number, hash=model_hash(*found), model=found[0], state=found[1])
+
+
+def _layout_only(member: int, number: int, held: HeldSum) -> SealReply:
+    return SealReply(round=number, member=member, layout=held.layout, payload=b"", envelopes=())

@@ -1,0 +1,108 @@
+"""Off the happy path: what a relay that has nothing asks of the members, and how it trusts it.
+
+The ledger names everything by its hash: the model of the running round, its sealed payloads, the
+certified sum. So a relay believes no member; it takes what has the right hash from whoever has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from .._exceptions import OpeningRejected, WireError
+from .hashing import Arrays, model_hash
+from .member import SwarmMember, last_certified
+from .messages import HeldSum, OpenReply, RecallReply, RecallRequest
+from .payload import aggregate_hash, decode_layout
+from .relay import Merged, Opened, conclude
+from .terms import Terms
+from .types import ZERO_HASH, LedgerView, Phase, Round
+
+
+def recall(site: SwarmMember, request: RecallRequest, view: LedgerView) -> RecallReply:
+    """Answer with what this member has of the wanted round, bit for bit as it was.
+
+    Raises
+    ------
+    WrongChain, NotAMember
+        As for every other message.
+    """
+    memory, _, me = site.accept(request.place, view, settling=True)
+    want, number = request.want, request.round
+    given = memory.given if "given" in want else None
+    opening = memory.opening if "opening" in want else None
+    held = next(
+        (h for h in (memory.pending, memory.held) if h is not None and h.parent.round == number),
+        None,
+    )
+    parents = (memory.parent, *(h.parent for h in (memory.pending, memory.held) if h is not None))
+    model = next((p for p in parents if p is not None and p.hash == request.model), None)
+    return RecallReply(
+        member=me.index,
+        given=given.reply if given is not None and given.round == number else None,
+        held=None
+        if held is None or "held" not in want
+        else HeldSum(
+            threshold=held.threshold,
+            included=held.included,
+            layout=held.layout,
+            merged=held.merged,
+        ),
+        opening=opening[1] if opening is not None and opening[0] == number else b"",
+        model=None if model is None or "model" not in want else (model.model, model.state),
+    )
+
+
+def running_model(view: LedgerView) -> bytes | None:
+    """Hash of the model that the newest round trains, or trained, on; None if none was opened."""
+    return None if view.current.parent == ZERO_HASH else view.current.parent
+
+
+def to_open(view: LedgerView) -> Round | None:
+    """The certified round whose sum leads to the model that comes next, if there is one.
+
+    None while a later round runs: that one names its model itself.
+    """
+    certified = last_certified(view)
+    if certified is None or view.current.phase not in (Phase.CERTIFIED, Phase.VOID):
+        return None
+    later = view.current.number > certified.number
+    return None if later and running_model(view) is not None else certified
+
+
+def found_model(
+    wanted: bytes, candidates: Iterable[tuple[Arrays, Arrays]]
+) -> tuple[Arrays, Arrays] | None:
+    """The first (model, state) of the wanted hash."""
+    return next((c for c in candidates if model_hash(*c) == wanted), None)
+
+
+def found_sum(certified: Round, replies: Iterable[RecallReply], terms: Terms) -> HeldSum | None:
+    """The first sum that is the certified one."""
+    certificate = certified.certificate
+    for reply in replies:
+        held = reply.held
+        if held is None or certificate is None or held.included != certificate.included:
+            continue
+        try:
+            decode_layout(held.layout)
+            if aggregate_hash(terms.encryption, held.merged) == certificate.aggregate_hash:
+                return held
+        except WireError:
+            continue
+    return None
+
+
+def open_again(
+    view: LedgerView, certified: Round, held: HeldSum, openings: Mapping[int, bytes]
+) -> Opened | None:
+    """The sum, from openings that members released before; None if too few agree."""
+    if certified.certificate is None:
+        return None
+    then = replace(view, current=certified, policy=replace(view.policy, threshold=held.threshold))
+    merged = Merged(certificate=certified.certificate, signatures=(), merged=held.merged)
+    replies = [OpenReply(member=m, opening=data) for m, data in sorted(openings.items()) if data]
+    try:
+        return conclude(then, merged, replies)
+    except OpeningRejected:
+        return None
