@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from .._exceptions import NoOffice, ProtocolError, SealMismatch, StaleRound, WireError
 from ..encryption import ThresholdScheme
+from ..encryption.parameters import DEFAULT
+from ..encryption.wire import Ciphertext, write_aggregate
 from .member import SwarmMember, certificate_digest, in_round
 from .memory import Held, Memory
 from .messages import MergeReply, MergeRequest
-from .payload import aggregate_hash, merge_plain, payload_form, payload_hash
+from .payload import Parsed, aggregate_hash, merge_plain, parse_payload
 from .terms import Terms
 from .types import Certificate, LedgerView, Phase, Round
 
@@ -38,18 +40,17 @@ def merge(site: SwarmMember, request: MergeRequest, view: LedgerView) -> tuple[M
             f"member {me.index} is neither leader nor on the committee of round "
             f"{current.number}, view {current.view}"
         )
-    chosen, layout = _matching(request, current, terms)
-    included = tuple(sorted(chosen))
+    group = _matching(request, current, terms)
+    included = tuple(sorted(group.members))
     if len(included) < view.policy.min_included:
         raise SealMismatch(
             f"{len(included)} of {len(current.seals)} payloads match their seals, the policy "
             f"needs {view.policy.min_included}; the relay withheld or altered some"
         )
-    if terms.encryption == "threshold":
-        merged = ThresholdScheme().merge([chosen[member] for member in included])
+    if group.total is not None:
+        merged = write_aggregate(group.total, DEFAULT)
     else:
-        hashes = [seal.payload_hash for seal in current.seals if seal.member in chosen]
-        merged = merge_plain(hashes)
+        merged = merge_plain([group.members[member] for member in included])
     certificate = Certificate(
         round=current.number,
         view=current.view,
@@ -69,7 +70,7 @@ def merge(site: SwarmMember, request: MergeRequest, view: LedgerView) -> tuple[M
             terms=terms,
             threshold=view.policy.threshold,
             included=included,
-            layout=layout,
+            layout=group.layout,
             merged=merged,
         )
         memory = replace(memory, pending=held)
@@ -82,29 +83,39 @@ def merge(site: SwarmMember, request: MergeRequest, view: LedgerView) -> tuple[M
     return memory, reply
 
 
-def _matching(
-    request: MergeRequest, current: Round, terms: Terms
-) -> tuple[dict[int, bytes], bytes]:
-    """Payloads that match their seals, of the layout and form that most of them share.
+@dataclass(kw_only=True)
+class _Group:
+    """Payloads of one layout and form: their hashes by member, and their sum so far."""
+
+    layout: bytes = b""
+    members: dict[int, bytes] = field(default_factory=dict)
+    total: Ciphertext | None = None
+
+    def take(self, member: int, parsed: Parsed) -> None:
+        self.members[member] = parsed.hash
+        term = parsed.ciphertext
+        if term is not None:
+            self.total = term if self.total is None else ThresholdScheme().plus(self.total, term)
+
+
+def _matching(request: MergeRequest, current: Round, terms: Terms) -> _Group:
+    """Payloads that match their seals, of the layout and form that most of them share, added up.
 
     A ciphertext that comes from two members is in no sum: one of them copied it, and has no
     shares of its key. Deterministic, so that all honest officers who got the same payloads
     agree. Ties go to the group of the lowest member. One member's odd metrics thus exclude it,
-    and nobody else.
+    and nobody else. Each payload is read once and added at once: none but the sums stay.
     """
     copies = Counter(payload for _, payload in request.updates.values())
-    groups: dict[tuple[bytes, Hashable], dict[int, bytes]] = {}
+    groups: dict[tuple[bytes, Hashable], _Group] = {}
     for seal in current.seals:
         layout, payload = request.updates.get(seal.member, (b"", b""))
         try:
-            digest = payload_hash(terms.encryption, layout, payload, seal.member)
-            matches = digest == seal.payload_hash
+            parsed = parse_payload(terms.encryption, layout, payload, seal.member)
         except WireError:
-            matches = False
+            continue
+        matches = parsed.hash == seal.payload_hash
         if matches and (copies[payload] == 1 or terms.encryption == "none"):
-            form = payload_form(terms.encryption, payload)
-            groups.setdefault((layout, form), {})[seal.member] = payload
-    if not groups:
-        return {}, b""
-    largest = max(groups, key=lambda key: (len(groups[key]), -min(groups[key])))
-    return groups[largest], largest[0]
+            group = groups.setdefault((layout, parsed.form), _Group(layout=layout))
+            group.take(seal.member, parsed)
+    return max(groups.values(), key=lambda g: (len(g.members), -min(g.members)), default=_Group())
