@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from .._exceptions import NoOffice, ProtocolError, SealMismatch, StaleRound, WireError
 from ..encryption import ThresholdScheme
@@ -83,6 +83,9 @@ def merge(site: SwarmMember, request: MergeRequest, view: LedgerView) -> tuple[M
     return memory, reply
 
 
+_TAIL: Final = 32
+
+
 @dataclass(kw_only=True)
 class _Group:
     """Payloads of one layout and form: their hashes by member, and their sum so far."""
@@ -106,7 +109,7 @@ def _matching(request: MergeRequest, current: Round, terms: Terms) -> _Group:
     agree. Ties go to the group of the lowest member. One member's odd metrics thus exclude it,
     and nobody else. Each payload is read once and added at once: none but the sums stay.
     """
-    copies = Counter(payload for _, payload in request.updates.values())
+    copied = _copied(request) if terms.encryption == "threshold" else frozenset()
     groups: dict[tuple[bytes, Hashable], _Group] = {}
     for seal in current.seals:
         layout, payload = request.updates.get(seal.member, (b"", b""))
@@ -114,8 +117,24 @@ def _matching(request: MergeRequest, current: Round, terms: Terms) -> _Group:
             parsed = parse_payload(terms.encryption, layout, payload, seal.member)
         except WireError:
             continue
-        matches = parsed.hash == seal.payload_hash
-        if matches and (copies[payload] == 1 or terms.encryption == "none"):
+        if parsed.hash == seal.payload_hash and seal.member not in copied:
             group = groups.setdefault((layout, parsed.form), _Group(layout=layout))
             group.take(seal.member, parsed)
     return max(groups.values(), key=lambda g: (len(g.members), -min(g.members)), default=_Group())
+
+
+def _copied(request: MergeRequest) -> frozenset[int]:
+    """Members with the very payload of another. Most differ in their last bytes, a checksum."""
+    alike: dict[bytes, list[int]] = {}
+    for member, (_, payload) in request.updates.items():
+        alike.setdefault(payload[-_TAIL:], []).append(member)
+    return frozenset(
+        member
+        for members in alike.values()
+        for member in members
+        if any(
+            request.updates[member][1] == request.updates[other][1]
+            for other in members
+            if other != member
+        )
+    )
