@@ -13,7 +13,7 @@ from .dealing_wire import read_proof
 from .parameters import DEFAULT, RingParameters
 
 
-def _digest(domain: bytes, *parts: bytes) -> bytes:
+def _digest(domain: bytes, *parts: bytes | memoryview) -> bytes:
     digest = hashlib.sha256(PROTOCOL + domain + b"\0")
     for part in parts:
         digest.update(part)
@@ -22,16 +22,20 @@ def _digest(domain: bytes, *parts: bytes) -> bytes:
 
 def payload_hash(payload: bytes, parameters: RingParameters = DEFAULT) -> bytes:
     """32 bytes that fix a member's ciphertext; WireError if it is malformed."""
-    parsed = wire.read_ciphertext(payload, parameters)
+    return ciphertext_hash(wire.read_ciphertext(payload, parameters), parameters)
+
+
+def ciphertext_hash(parsed: wire.Ciphertext, parameters: RingParameters = DEFAULT) -> bytes:
+    """`payload_hash` of what was read from a payload."""
     head = parameters.tag + parsed.lanes.to_bytes(4, "big")
-    return _digest(b"payload", head, wire.pack_residues(parsed.residues))
+    return _digest(b"payload", head, parsed.packed)
 
 
 def aggregate_hash(merged: bytes, parameters: RingParameters = DEFAULT) -> bytes:
     """32 bytes that fix a sum; WireError if it is malformed."""
     parsed = wire.read_aggregate(merged, parameters)
     head = parameters.tag + parsed.lanes.to_bytes(4, "big") + parsed.summands.to_bytes(2, "big")
-    return _digest(b"aggregate", head, wire.pack_residues(parsed.residues))
+    return _digest(b"aggregate", head, parsed.packed)
 
 
 def envelope_hash(envelope: bytes, parameters: RingParameters = DEFAULT) -> bytes:

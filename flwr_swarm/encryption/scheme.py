@@ -144,19 +144,20 @@ class ThresholdScheme:
             raise ConfigurationError(
                 f"merge takes 1 to {MAX_MEMBERS} payloads, got {len(payloads)}"
             )
-        first = wire.read_ciphertext(payloads[0], self.parameters)
-        total = first.residues
-        for payload in payloads[1:]:
-            term = wire.read_ciphertext(payload, self.parameters)
-            if term.lanes != first.lanes:
-                raise WireError(
-                    f"ciphertexts of {first.lanes} and of {term.lanes} lanes do not add up; "
-                    "all members must train the same model"
-                )
-            total = modular.add(total, term.residues)
-        return wire.write_aggregate(
-            wire.Ciphertext(lanes=first.lanes, residues=total, summands=len(payloads)),
-            self.parameters,
+        terms = (wire.read_ciphertext(payload, self.parameters) for payload in payloads)
+        return wire.write_aggregate(reduce(self.plus, terms), self.parameters)
+
+    def plus(self, total: wire.Ciphertext, term: wire.Ciphertext) -> wire.Ciphertext:
+        """The sum of two ciphertexts, or of a sum and one more."""
+        if term.lanes != total.lanes:
+            raise WireError(
+                f"ciphertexts of {total.lanes} and of {term.lanes} lanes do not add up; "
+                "all members must train the same model"
+            )
+        return wire.Ciphertext(
+            lanes=total.lanes,
+            residues=modular.add(total.residues, term.residues),
+            summands=total.summands + term.summands,
         )
 
     def opening(

@@ -49,11 +49,15 @@ _NAMES = {
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Ciphertext:
-    """Residues of one member's update, or of a sum of `summands` updates; (chunks, 4096)."""
+    """Residues of one member's update, or of a sum of `summands` updates; (chunks, 4096).
+
+    `packed` are the same residues as they were read, which is the one way to write them.
+    """
 
     lanes: int
     residues: Residues
     summands: int = 1
+    packed: bytes | memoryview = b""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -186,7 +190,7 @@ def read_ciphertext(data: bytes, parameters: RingParameters) -> Ciphertext:
     name = _NAMES[CIPHERTEXT]
     (lanes,), rest = fields(unframe(data, CIPHERTEXT, parameters), _LANES, name)
     residues = _read_polynomials(rest, lanes, name, parameters)
-    return Ciphertext(lanes=lanes, residues=residues)
+    return Ciphertext(lanes=lanes, residues=residues, packed=rest)
 
 
 def write_aggregate(total: Ciphertext, parameters: RingParameters) -> bytes:
@@ -202,7 +206,7 @@ def read_aggregate(data: bytes, parameters: RingParameters) -> Ciphertext:
     if not 1 <= summands <= MAX_MEMBERS:
         raise WireError(f"the {name} says it sums {summands}, allowed are 1 to {MAX_MEMBERS}")
     residues = _read_polynomials(rest, lanes, name, parameters)
-    return Ciphertext(lanes=lanes, residues=residues, summands=summands)
+    return Ciphertext(lanes=lanes, residues=residues, summands=summands, packed=rest)
 
 
 def write_envelope(envelope: Envelope, parameters: RingParameters) -> bytes:
