@@ -68,6 +68,10 @@ class ShareRefused(EncryptionError):
     """A key share does not open: wrong receiver, wrong round, or altered on its way."""
 
 
+class BadDealing(ShareRefused):
+    """A key share is not what its dealer's proof says, by the dealer's own doing."""
+
+
 class OpeningRejected(EncryptionError):
     """The openings do not open the sum: too few, inconsistent, or not of this sum."""
 

@@ -22,7 +22,8 @@ from ._exceptions import (
 from .flower import read, records, write
 from .flower.compat import with_content
 from .flower.identity import enrolling_keys, keys_of, opening_keys
-from .flower.replay import replay
+from .flower.replay import check_state, replay
+from .flower.reporting import answer_report
 from .flower.site import Site, connect, label
 from .flower.state import load_memory
 from .flower.update import check_private, encoded, failed, offered
@@ -58,7 +59,9 @@ class SwarmMod:
     The site decides, in its own node config, what the relay cannot: ``swarm-chain`` (URL of its
     own chain node), ``swarm-contract`` and ``swarm-keys`` (its keystore, with
     ``swarm-password-file`` or the environment's ``FLWR_SWARM_PASSWORD``). Without
-    ``swarm-chain`` only a chain on this machine is used. The environment variable
+    ``swarm-chain`` only a chain on this machine is used. A site votes by itself to suspend a
+    member that is proven to have dealt bad key shares; ``swarm-votes = "manual"`` leaves that to
+    its people. The environment variable
     ``FLWR_SWARM_ACCEPT_PLAINTEXT=1`` agrees to swarms with ``encryption="none"``.
 
     Parameters
@@ -109,6 +112,7 @@ class SwarmMod:
             "merge": lambda: _merge(site, fields),
             "open": lambda: _open(site, fields),
             "nudge": lambda: _nudge(site, fields),
+            "report": lambda: _report(site, fields),
             "recall": lambda: _recall(site, fields),
         }
         if phase not in handlers:
@@ -171,6 +175,7 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
         return write.seal_reply(again.reply)
     try:
         task = begin_seal(site.member, request, view, model, state)
+        check_state(task.terms, model, state)
     except (ModelRefused, KeyDrawn) as error:
         if view.current.phase is Phase.SEALING or isinstance(error, KeyDrawn):
             site.abstain(request.round)  # nobody need wait, and the ledger hears of the refusal
@@ -282,6 +287,11 @@ def _nudge(site: Site, fields: read.Fields) -> Answer:
     site.member.accept(request.place, site.ledger.view())
     site.end_what_is_due(asked=True)
     return write.swarm_records("nudge", {})
+
+
+def _report(site: Site, fields: read.Fields) -> Answer:
+    answer_report(site, fields.report_request())
+    return write.swarm_records("report", {})
 
 
 def _recall(site: Site, fields: read.Fields) -> Answer:

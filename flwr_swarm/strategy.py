@@ -13,8 +13,6 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from ._exceptions import LedgerError, ProtocolError, RoundVoid, SwarmError
-from .chain import history
-from .chain.replay import replay as replay_history
 from .flower import records, write
 from .flower.driver import Outcome, RoundDriver
 from .flower.founding import Founding, Swarm
@@ -27,9 +25,9 @@ from .flower.outcome import (
     seal_replies,
     stepped,
 )
-from .flower.recalling import Recaller
 from .flower.replay import Spec, require_spec, restore, server_state, spec_of
-from .flower.resuming import Resumption
+from .flower.results import Results
+from .flower.resuming import resumption
 from .flower.round_grid import RoundGrid
 from .flower.trips import Clock, MemberGrid, Trips
 from .protocol.hashing import Arrays, model_hash
@@ -157,9 +155,7 @@ class SwarmStrategy(Strategy):
         self._evidence: EvidenceWriter | None = None
         self._training: _Training | None = None
         self._proof = ModelProof()
-        self._model = ArrayRecord()
-        self._result = Result()
-        self._ended = 0
+        self._results = Results(model=ArrayRecord())
 
     # --- Flower's Strategy -----------------------------------------------------------------
 
@@ -181,29 +177,29 @@ class SwarmStrategy(Strategy):
         stands, whoever began it: `num_rounds` counts from the study's first round, and
         `initial_arrays` is used only if no model came of it yet.
         """
-        self._model, self._result, self._ended = initial_arrays, Result(), 0
-        evaluate = self._counted(evaluate_fn)
+        self._results = results = Results(model=initial_arrays)
+        evaluate = results.centrally(evaluate_fn)
+        waiting = cast(Grid, RoundGrid(grid, clock=self._clock, patience=self._seconds_left))
         try:
-            round_grid = cast(Grid, RoundGrid(grid, clock=self._clock, patience=self._seconds_left))
             if self._consortium is not None:
-                self._take_up(round_grid)
-            if self._ended:
-                log.info("%d of %d rounds of this study have ended", self._ended, num_rounds)
-            if self._ended >= num_rounds and evaluate is not None:
-                evaluate(0, self._model)  # the loop has no round left to do it in
-            if self._ended < num_rounds or not self._ended:
+                self._take_up(waiting)
+            if results.ended:
+                log.info("%d of %d rounds of this study have ended", results.ended, num_rounds)
+            if results.ended < num_rounds or not results.ended:
                 super().start(
-                    round_grid,
-                    self._model,
-                    num_rounds - self._ended,
+                    waiting,
+                    results.model,
+                    num_rounds - results.ended,
                     min(timeout, float(self._seal_seconds())),
                     train_config,
                     evaluate_config,
                     evaluate,
                 )
-            return self._result
+            elif evaluate is not None:
+                evaluate(0, results.model)  # the loop has no round left to do it in
+            return results.result
         finally:
-            self._complete_evidence(self._model)
+            self._complete_evidence(results.model)
             self.close()
 
     def terms(self, capacity: int) -> Terms:
@@ -257,7 +253,7 @@ class SwarmStrategy(Strategy):
         if self._evidence is not None:
             self._evidence.start(swarm, model, state)
         sampling = self._members_only(swarm, grid, "min_train_nodes")
-        number = self._ended + server_round
+        number = self._results.number(server_round)
         try:
             messages = list(self._inner.configure_train(number, arrays, config, sampling))
         except RoundVoid as error:
@@ -299,8 +295,7 @@ class SwarmStrategy(Strategy):
             self._record_void(training, driver, str(void), sealed)
             return None, None
         arrays, metrics = self._stepped(training.parent, outcome, swarm, sealed)
-        if metrics is not None:
-            self._result.train_metrics_clientapp[self._ended + server_round] = metrics
+        self._results.trained(self._results.number(server_round), metrics)
         return arrays, metrics
 
     def _stepped(
@@ -325,7 +320,7 @@ class SwarmStrategy(Strategy):
         except OSError as error:  # a full disk must not cost the model
             log.warning("round %d is missing from the evidence: %s", number, error)
         if arrays is not None:
-            self._model = self._result.arrays = arrays
+            self._results.reached(arrays)
         return arrays, metrics
 
     def configure_evaluate(
@@ -338,7 +333,7 @@ class SwarmStrategy(Strategy):
         """
         swarm, driver = self._founded(grid)
         sampling = self._members_only(swarm, grid, "min_evaluate_nodes")
-        number = self._ended + server_round
+        number = self._results.number(server_round)
         try:
             view = driver.ledger.view()
             self._follow(view)
@@ -364,10 +359,9 @@ class SwarmStrategy(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
         """The wrapped strategy's own, on the replies that go together."""
-        number = self._ended + server_round
+        number = self._results.number(server_round)
         metrics = self._inner.aggregate_evaluate(number, comparable(replies, self._inner))
-        if metrics is not None:
-            self._result.evaluate_metrics_clientapp[number] = metrics
+        self._results.evaluated(server_round, metrics)
         return metrics
 
     # --- parts -----------------------------------------------------------------------------
@@ -375,73 +369,28 @@ class SwarmStrategy(Strategy):
     def _take_up(self, grid: Grid) -> None:
         """Go on where the ledger stands: with another relay's last round, if it left one."""
         swarm, driver = self._founded(grid)
-        recaller = Recaller(
-            place=swarm.place,
-            terms=swarm.terms,
-            trips=driver.trips,
-            roster=swarm.roster,
-            seconds=float(swarm.policy.seal_seconds),
-        )
-        resumption = Resumption(driver=driver, recaller=recaller, signers=self._signers)
-        model = records.numpy_arrays(self._model)
-        taken = resumption.take_up(model, server_state(self._inner) if self._encrypted else {})
+        model = records.numpy_arrays(self._results.model)
+        state: Arrays = server_state(self._inner) if self._encrypted else {}
+        taken = resumption(swarm, driver).take_up(model, state)
         first = taken.parent.round if taken.outcome else taken.ended + 1
         self._swarm = swarm = replace(swarm, first_round=first)
-        self._proof, self._ended = taken.proof, taken.ended
-        if taken.ended or taken.parent.round > 1:
-            self._model = self._result.arrays = records.array_record(taken.parent.model)
+        self._proof, self._results.ended = taken.proof, taken.ended
+        if taken.resumed:
+            self._results.reached(records.array_record(taken.parent.model))
             if self._encrypted:
                 restore(self._inner, taken.parent.model, taken.parent.state)
         if taken.outcome is not None:
             if self._evidence is not None:
                 self._evidence.start(swarm, taken.parent.model, taken.parent.state)
             _, metrics = self._stepped(taken.parent, taken.outcome, swarm, 0.0)
-            if metrics is not None:
-                self._result.train_metrics_clientapp[taken.parent.round] = metrics
-
-    def _signers(self, number: int) -> tuple[int, ...]:
-        """Who signed the certificate of a round, by the chain's history."""
-        assert self._swarm is not None  # noqa: S101 - only a founded swarm is taken up
-        place = self._swarm.place
-        past = replay_history(history.export(place.chain_url, place.contract))
-        return past.state.records[number - 1].signers
+            self._results.trained(taken.parent.round, metrics)
 
     def _seconds_left(self, silent: set[int]) -> float | None:
-        """How long nodes that did not answer are still waited for, once sealing is over.
-
-        Whoever sealed has an answer on its way, which may be long; nobody else has one.
-        """
         training, driver, swarm = self._training, self._driver, self._swarm
         if training is None or driver is None or swarm is None:
             return None
-        try:
-            view = driver.ledger.ledger.view()
-        except LedgerError:
-            return None
-        current = view.current
-        if current.number < training.number or current.phase is Phase.SEALING:
-            return None
-        member_of = {node: member for member, node in swarm.nodes.items()}
-        sealed = {seal.member for seal in current.seals}
-        if current.phase is not Phase.MERGING or not {member_of.get(n) for n in silent} & sealed:
-            return 0.0
-        return max(0.0, current.merge_deadline - view.now - view.policy.merge_seconds / 2)
-
-    def _counted(
-        self, evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None
-    ) -> Callable[[int, ArrayRecord], MetricRecord | None] | None:
-        """The user's central evaluation, told the study's round and kept in the result."""
-        if evaluate_fn is None:
-            return None
-
-        def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
-            number = self._ended + server_round
-            metrics = evaluate_fn(number, arrays)
-            if metrics is not None:
-                self._result.evaluate_metrics_serverapp[number] = metrics
-            return metrics
-
-        return evaluate
+        members = {member for member, node in swarm.nodes.items() if node in silent}
+        return driver.seconds_for(training.number, members)
 
     def _follow(self, view: LedgerView) -> None:
         """Prove the model by the ledger's last certificate, also one that came unnoticed.

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 from flwr_swarm._exceptions import ChainUnreachable
 from flwr_swarm.protocol.ledger import Ledger, LedgerCall
-from flwr_swarm.protocol.types import LedgerView
+from flwr_swarm.protocol.types import LedgerView, Proposal
 
 log = logging.getLogger("flwr.swarm")
 T = TypeVar("T")
@@ -24,6 +24,14 @@ class Readable(Protocol):
 
     def view(self) -> LedgerView:
         """Read one consistent view of the contract."""
+        ...
+
+    def proposals(self) -> int:
+        """Read how many proposals were ever made; their ids are 1, 2, ..."""
+        ...
+
+    def proposal(self, number: int) -> Proposal | None:
+        """Read one proposal, or None if there is none of that number."""
         ...
 
 
@@ -54,6 +62,14 @@ class PatientLedger(Generic[L]):
     def view(self) -> LedgerView:
         """Read one consistent view of the contract."""
         return self._patiently("reading the ledger", self.ledger.view)
+
+    def proposals(self) -> int:
+        """Read how many proposals were ever made; their ids are 1, 2, ..."""
+        return self._patiently("reading the ledger", self.ledger.proposals)
+
+    def proposal(self, number: int) -> Proposal | None:
+        """Read one proposal, or None if there is none of that number."""
+        return self._patiently("reading the ledger", lambda: self.ledger.proposal(number))
 
     def _patiently(self, what: str, act: Callable[[], T]) -> T:
         end = self.now() + self.seconds

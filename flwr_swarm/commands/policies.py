@@ -13,8 +13,10 @@ from ..chain.founding import check_policy
 from ..protocol.quorum import (
     SMALLEST_ENCRYPTED_SWARM,
     check_protects,
+    signatures_needed,
     smallest_threshold,
     tolerated_faults,
+    witnesses_needed,
 )
 from ..protocol.terms import ENCRYPTIONS, Terms, default_capacity
 from ..protocol.types import EPSILON_UNIT, HASH_BYTES, NO_CAP, Policy
@@ -50,6 +52,7 @@ def default_policy(members: int, terms: Terms) -> Policy:
         min_included=_min_included(members) if encrypted else 1,
         witnesses=_witnesses(members) if encrypted else 0,
         max_committee=LARGEST_COMMITTEE,
+        quorum=_quorum(members) if encrypted else 0,
         close_at=members,
         max_misses=MAX_MISSES,
         min_members=SMALLEST_ENCRYPTED_SWARM if encrypted else 1,
@@ -97,6 +100,7 @@ def adapted(
         "threshold": n + tolerated_faults(n) < 2 * policy.threshold <= 2 * n,
         "min_included": policy.min_included <= n,
         "witnesses": policy.witnesses <= n,
+        "quorum": True,
         "close_at": True,
     }
     for name, holds in valid.items():
@@ -106,6 +110,8 @@ def adapted(
     lowest = changes.get("min_included", policy.min_included)
     if changes.get("close_at", policy.close_at) < lowest:
         changes["close_at"] = lowest
+    if changes.get("quorum", 0) > policy.max_committee:
+        changes["quorum"] = policy.max_committee
     if policy.fixed_leader is not None and policy.fixed_leader not in after:
         changes["fixed_leader"] = None
     made = replace(policy, **changes)
@@ -228,13 +234,18 @@ def _min_included(members: int) -> int:
 
 
 def _witnesses(members: int) -> int:
-    return tolerated_faults(min(members, LARGEST_COMMITTEE)) + 1
+    return witnesses_needed(min(members, LARGEST_COMMITTEE))
+
+
+def _quorum(members: int) -> int:
+    return signatures_needed(min(members, LARGEST_COMMITTEE))
 
 
 _DEFAULTS: Final[dict[str, Callable[[int], int]]] = {
     "threshold": smallest_threshold,
     "min_included": _min_included,
     "witnesses": _witnesses,
+    "quorum": _quorum,
     "close_at": int,
 }
 """What each takes for a number of members; sealing waits for everyone."""

@@ -2,13 +2,15 @@
 
 from .codec import Codec, Mean
 from .context import RoundContext
+from .dealing import Dealt
 from .envelope import generate_encryption_key
-from .hashes import aggregate_hash, envelope_hash, payload_hash, shares_hash
+from .hashes import aggregate_hash, envelope_hash, payload_hash, proof_hash, shares_hash
 from .parameters import RingParameters
 from .scheme import Sealed, ThresholdScheme
 
 __all__ = [
     "Codec",
+    "Dealt",
     "Mean",
     "RingParameters",
     "RoundContext",
@@ -18,5 +20,6 @@ __all__ = [
     "envelope_hash",
     "generate_encryption_key",
     "payload_hash",
+    "proof_hash",
     "shares_hash",
 ]

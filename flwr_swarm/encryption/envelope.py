@@ -1,24 +1,24 @@
 """A key share to one holder: HPKE (RFC 9180), bound to round, sender and receiver.
 
 X25519, HKDF-SHA256, ChaCha20-Poly1305, base mode. HPKE proves nothing about the sender: the
-sender's seal on chain does, through the hash of all its envelopes.
+sender's seal on chain does, through the hash of all its envelopes. An envelope names the public
+key it is sealed to, so that nobody need guess which of a holder's keys it was.
 """
 
 from __future__ import annotations
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from dataclasses import dataclass
 
-from flwr_swarm._exceptions import ConfigurationError, ShareRefused, WireError
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from flwr_swarm._exceptions import ConfigurationError, WireError
+
+from . import hpke
 from .context import PROTOCOL, RoundContext
 from .modular import Residues
-from .parameters import RingParameters
+from .parameters import DEGREE, RingParameters
 from .randomness import RandomBytes, draw
-from .wire import Envelope, pack_residues, read_envelope, unpack_residues, write_envelope
-
-_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+from .wire import KEY_BYTES, MASKS, Envelope, pack_residues, unpack_residues, write_envelope
 
 
 def generate_encryption_key(random: RandomBytes) -> tuple[bytes, bytes]:
@@ -29,86 +29,90 @@ def generate_encryption_key(random: RandomBytes) -> tuple[bytes, bytes]:
 
 def public_key_of(private_key: bytes) -> bytes:
     """The public half of a raw X25519 private key."""
-    return _private(private_key).public_key().public_bytes_raw()
-
-
-def _private(key: bytes) -> X25519PrivateKey:
-    if len(key) != 32:
+    if len(private_key) != KEY_BYTES:
         raise ConfigurationError(
-            f"an encryption key has 32 bytes, got {len(key)}; generate a new key pair"
+            f"an encryption key has 32 bytes, got {len(private_key)}; generate a new key pair"
         )
-    return X25519PrivateKey.from_private_bytes(key)
+    return X25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()
 
 
-def _info(context: RoundContext, sender: int, receiver: int, public_key: bytes) -> bytes:
-    route = sender.to_bytes(2, "big") + receiver.to_bytes(2, "big")
-    return PROTOCOL + b"key share\0" + context.digest() + route + public_key
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """From one dealer to one holder in one round.
+
+    Parameters
+    ----------
+    context : RoundContext
+    sender, receiver : int
+    public_key : bytes
+        32-byte X25519 key of the receiver.
+    ephemeral : bytes
+        32-byte X25519 key of the dealing, HPKE's encapsulated key.
+    """
+
+    context: RoundContext
+    sender: int
+    receiver: int
+    public_key: bytes
+    ephemeral: bytes
+
+    @property
+    def info(self) -> bytes:
+        """What HPKE binds the message to."""
+        route = self.sender.to_bytes(2, "big") + self.receiver.to_bytes(2, "big")
+        return PROTOCOL + b"key share\0" + self.context.digest() + route + self.public_key
 
 
 def seal_share(
-    share: Residues,
-    *,
-    context: RoundContext,
-    sender: int,
-    receiver: int,
-    public_key: bytes,
-    parameters: RingParameters,
+    share: Residues, channel: Channel, ephemeral_key: bytes, parameters: RingParameters
 ) -> bytes:
-    """The wire form of `share`, readable only by `receiver`, in this round, as from `sender`.
+    """The wire form of a share of key and masks, readable only by the channel's receiver.
 
     Raises
     ------
     ConfigurationError
         If the receiver's public key is not a usable X25519 key.
     """
-    if len(public_key) != 32:
+    if len(channel.public_key) != KEY_BYTES:
         raise ConfigurationError(
-            f"member {receiver}'s encryption key has {len(public_key)} bytes, expected 32; "
-            "it must rotate its key"
+            f"member {channel.receiver}'s encryption key has {len(channel.public_key)} bytes, "
+            "expected 32; it must rotate its key"
         )
-    info = _info(context, sender, receiver, public_key)
     try:
-        key = X25519PublicKey.from_public_bytes(public_key)
-        sealed = _SUITE.encrypt(pack_residues(share), key, info=info)
+        sealed = hpke.seal(
+            pack_residues(share),
+            ephemeral_key=ephemeral_key,
+            ephemeral=channel.ephemeral,
+            public_key=channel.public_key,
+            info=channel.info,
+        )
     except ValueError as error:  # a point of small order, which would make the secret public
         raise ConfigurationError(
-            f"member {receiver}'s encryption key is not a safe X25519 key; it must rotate its key"
+            f"member {channel.receiver}'s encryption key is not a safe X25519 key; it must rotate "
+            "its key"
         ) from error
-    return write_envelope(Envelope(sender=sender, receiver=receiver, sealed=sealed), parameters)
+    envelope = Envelope(
+        sender=channel.sender, receiver=channel.receiver, key=channel.public_key, sealed=sealed
+    )
+    return write_envelope(envelope, parameters)
 
 
-def open_share(
-    data: bytes,
-    *,
-    context: RoundContext,
-    sender: int,
-    receiver: int,
-    private_key: bytes,
-    parameters: RingParameters,
-) -> Residues:
-    """The share in an envelope.
+def open_share(envelope: Envelope, channel: Channel, secret: bytes) -> Residues | None:
+    """The share of key and masks, for whoever knows the X25519 shared secret.
 
-    Raises
-    ------
-    WireError
-        If the bytes are not an envelope.
-    ShareRefused
-        If it is of another sender, receiver or round, sealed to another key, or altered.
+    None if the envelope does not open, or holds anything else.
     """
-    envelope = read_envelope(data, parameters)
-    if (envelope.sender, envelope.receiver) != (sender, receiver):
-        raise ShareRefused(
-            f"the envelope goes from member {envelope.sender} to member {envelope.receiver}, "
-            f"expected {sender} to {receiver}"
-        )
-    key = _private(private_key)
-    info = _info(context, sender, receiver, key.public_key().public_bytes_raw())
+    plain = hpke.open_with(
+        secret,
+        envelope.sealed,
+        ephemeral=channel.ephemeral,
+        public_key=channel.public_key,
+        info=channel.info,
+    )
+    if plain is None:
+        return None
     try:
-        plain = _SUITE.decrypt(envelope.sealed, key, info=info)
-        return unpack_residues(plain)
-    except (InvalidTag, ValueError, WireError):
-        # `from None`: nothing of a failed decryption belongs in a traceback.
-        raise ShareRefused(
-            f"the key share of member {sender} to member {receiver} does not open in round "
-            f"{context.round}: another round, another key, or altered on its way"
-        ) from None
+        share = unpack_residues(plain)
+    except WireError:
+        return None
+    return share if share.size == DEGREE + MASKS else None

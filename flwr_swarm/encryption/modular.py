@@ -51,3 +51,13 @@ def multiply(left: Residues, right: Residues | np.uint64) -> Residues:
     # last 2^60 folds again. One q keeps the difference positive; the total is below 2^63.
     total = low + ((high & _LOW46) << _14) + (high >> _46) * _FOLD + (_Q - high)
     return reduce_once((total & _LOW60) + (total >> _60) * _FOLD)
+
+
+def inner(left: Residues, right: Residues) -> Residues:
+    """<left, right> mod q over the last axis, for up to 2^34 terms; the right one broadcasts."""
+    products = multiply(left, right)
+    low = (products & _LOW30).sum(axis=-1, dtype=np.uint64)
+    high = (products >> _30).sum(axis=-1, dtype=np.uint64)
+    exact = high.astype(object) * (1 << 30) + low.astype(object)
+    total: Residues = np.asarray(exact % MODULUS, dtype=np.uint64)
+    return total

@@ -5,7 +5,26 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from flwr_swarm._exceptions import CapacityExceeded, UpdateMismatch
+
 from .parameters import DEGREE, RingParameters
+from .wire import MAX_LANES
+
+
+def check_lanes(lanes: NDArray[np.uint32], parameters: RingParameters) -> None:
+    """Raise UpdateMismatch or CapacityExceeded unless `pack` can take these lanes."""
+    if lanes.ndim != 1 or lanes.dtype != np.uint32 or not lanes.size:
+        raise UpdateMismatch(
+            f"lanes must be a non-empty vector of uint32, got {lanes.dtype} {lanes.shape}"
+        )
+    if lanes.size > MAX_LANES:
+        raise CapacityExceeded(
+            f"{lanes.size} lanes exceed the {MAX_LANES} of one update; use a smaller model"
+        )
+    if int(lanes.max()) >> parameters.lane_bits:
+        raise CapacityExceeded(
+            f"a lane needs more than {parameters.lane_bits} bits; encode with `Codec`"
+        )
 
 
 def pack(lanes: NDArray[np.uint32], parameters: RingParameters) -> NDArray[np.int64]:

@@ -19,23 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flwr_swarm._exceptions import (
-    CapacityExceeded,
     ConfigurationError,
     OpeningRejected,
-    ShareRefused,
-    UpdateMismatch,
     WireError,
 )
 
 from . import modular, wire
 from .cipher import decrypt, encrypt
 from .context import RoundContext
-from .envelope import open_share, public_key_of, seal_share
+from .dealing import Dealt, check_holders, deal
+from .envelope import public_key_of
+from .holding import complaints, held_share
 from .key import OneTimeKey
 from .opening import recover_key
+from .packing import check_lanes
 from .parameters import DEFAULT, MAX_MEMBERS, RingParameters
 from .randomness import RandomBytes, Stream
-from .shamir import check_threshold, split
+from .shamir import check_threshold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +48,13 @@ class Sealed:
         The ciphertext.
     envelopes : tuple of bytes
         The key share for each holder, in the order of the holders.
+    proof : bytes
+        What lets each holder check its share.
     """
 
     payload: bytes
     envelopes: tuple[bytes, ...]
+    proof: bytes
 
     def __repr__(self) -> str:
         return f"Sealed(payload={len(self.payload)} bytes, envelopes={len(self.envelopes)})"
@@ -105,12 +108,19 @@ class ThresholdScheme:
         ConfigurationError
             If threshold, sender or a holder's key cannot work.
         """
-        self._check_lanes(lanes)
+        check_lanes(lanes, self.parameters)
         check_threshold(threshold, sum(key is not None for key in holders))
-        if not 0 <= sender < len(holders):
-            raise ConfigurationError(f"sender must be 0 to {len(holders) - 1}, got {sender}")
+        check_holders(holders, sender)
         with OneTimeKey.generate(random=random).spend() as secret:
-            shares = split(secret, threshold=threshold, holders=len(holders), random=random)
+            envelopes, proof = deal(
+                secret,
+                context=context,
+                sender=sender,
+                holders=holders,
+                threshold=threshold,
+                random=random,
+                parameters=self.parameters,
+            )
             payload = encrypt(
                 lanes,
                 secret=secret,
@@ -118,35 +128,7 @@ class ThresholdScheme:
                 stream=Stream(random=random),
                 parameters=self.parameters,
             )
-        envelopes = tuple(
-            seal_share(
-                share,
-                context=context,
-                sender=sender,
-                receiver=receiver,
-                public_key=public_key,
-                parameters=self.parameters,
-            )
-            for receiver, (share, public_key) in enumerate(zip(shares, holders, strict=True))
-            if public_key is not None
-        )
-        for share in shares:
-            share.fill(0)
-        return Sealed(payload=payload, envelopes=envelopes)
-
-    def _check_lanes(self, lanes: NDArray[np.uint32]) -> None:
-        if lanes.ndim != 1 or lanes.dtype != np.uint32 or not lanes.size:
-            raise UpdateMismatch(
-                f"lanes must be a non-empty vector of uint32, got {lanes.dtype} {lanes.shape}"
-            )
-        if lanes.size > wire.MAX_LANES:
-            raise CapacityExceeded(
-                f"{lanes.size} lanes exceed the {wire.MAX_LANES} of one update; use a smaller model"
-            )
-        if int(lanes.max()) >> self.parameters.lane_bits:
-            raise CapacityExceeded(
-                f"a lane needs more than {self.parameters.lane_bits} bits; encode with `Codec`"
-            )
+        return Sealed(payload=payload, envelopes=envelopes, proof=proof)
 
     def merge(self, payloads: Sequence[bytes]) -> bytes:
         """The sum of the payloads; the same bytes in whatever order they come.
@@ -162,75 +144,67 @@ class ThresholdScheme:
             raise ConfigurationError(
                 f"merge takes 1 to {MAX_MEMBERS} payloads, got {len(payloads)}"
             )
-        first = wire.read_ciphertext(payloads[0], self.parameters)
-        total = first.residues
-        for payload in payloads[1:]:
-            term = wire.read_ciphertext(payload, self.parameters)
-            if term.lanes != first.lanes:
-                raise WireError(
-                    f"ciphertexts of {first.lanes} and of {term.lanes} lanes do not add up; "
-                    "all members must train the same model"
-                )
-            total = modular.add(total, term.residues)
-        return wire.write_aggregate(
-            wire.Ciphertext(lanes=first.lanes, residues=total, summands=len(payloads)),
-            self.parameters,
+        terms = (wire.read_ciphertext(payload, self.parameters) for payload in payloads)
+        return wire.write_aggregate(reduce(self.plus, terms), self.parameters)
+
+    def plus(self, total: wire.Ciphertext, term: wire.Ciphertext) -> wire.Ciphertext:
+        """The sum of two ciphertexts, or of a sum and one more."""
+        if term.lanes != total.lanes:
+            raise WireError(
+                f"ciphertexts of {total.lanes} and of {term.lanes} lanes do not add up; "
+                "all members must train the same model"
+            )
+        return wire.Ciphertext(
+            lanes=total.lanes,
+            residues=modular.add(total.residues, term.residues),
+            summands=total.summands + term.summands,
         )
 
     def opening(
         self,
-        envelopes: Mapping[int, bytes],
+        dealt: Mapping[int, Dealt],
         *,
         context: RoundContext,
         receiver: int,
-        private_key: bytes,
-        holders: Sequence[bytes | None],
+        private_keys: Sequence[bytes],
     ) -> bytes:
-        """This holder's sum of key shares over the included senders.
+        """This holder's sum of key shares over the included senders, each share checked.
 
         Release it for one certified set a round and never for a second: the difference of two
         openings is an opening of the difference. This function keeps no memory; its caller must.
 
         Parameters
         ----------
-        envelopes : mapping of sender to bytes
-            The envelope that each included member sent to this holder.
+        dealt : mapping of sender to Dealt
+            What each included member dealt to this holder, as its seal fixes it.
         context : RoundContext
         receiver : int
             This holder's index.
-        private_key : bytes
-            32-byte X25519 private key of this holder.
-        holders : sequence of bytes or None
-            Public keys of all holders, as for `seal`.
+        private_keys : sequence of bytes
+            32-byte X25519 private keys of this holder; an envelope says to which it is sealed.
 
         Raises
         ------
         WireError
-            If an envelope is malformed.
+            If an envelope or a proof is malformed.
+        BadDealing
+            If a share is bad by its dealer's doing.
         ShareRefused
-            If an envelope is of another sender, receiver or round, or altered.
+            If an envelope is of another sender or receiver, or sealed to none of these keys.
         ConfigurationError
-            If there is no envelope, or the private key is not the one that `holders` names.
+            If there is no envelope.
         """
-        if not envelopes:
+        if not dealt:
             raise ConfigurationError("an opening needs the envelope of one included member or more")
-        if not 0 <= receiver < len(holders):
-            raise ConfigurationError(f"receiver must be 0 to {len(holders) - 1}, got {receiver}")
-        if public_key_of(private_key) != holders[receiver]:
-            raise ConfigurationError(
-                f"the private key is not the one of holder {receiver}; use the key whose public "
-                "half the member registered"
-            )
-        if not all(0 <= sender < len(holders) for sender in envelopes):
-            raise ShareRefused(f"senders must be 0 to {len(holders) - 1}, got {sorted(envelopes)}")
-        senders = tuple(sorted(envelopes))
+        senders = tuple(sorted(dealt))
+        keys = {public_key_of(key): key for key in private_keys}
         shares = [
-            open_share(
-                envelopes[sender],
+            held_share(
+                dealt[sender],
                 context=context,
                 sender=sender,
                 receiver=receiver,
-                private_key=private_key,
+                keys=keys,
                 parameters=self.parameters,
             )
             for sender in senders
@@ -241,6 +215,33 @@ class ThresholdScheme:
                 receiver=receiver, context=context.digest(), senders=senders, residues=total
             ),
             self.parameters,
+        )
+
+    def complaints(
+        self,
+        dealt: Mapping[int, Dealt],
+        *,
+        context: RoundContext,
+        receiver: int,
+        private_keys: Sequence[bytes],
+        pinned: bytes,
+    ) -> dict[int, bytes]:
+        """This holder's complaints, by dealer, about those of `dealt` that are provably bad.
+
+        Parameters
+        ----------
+        dealt, context, receiver, private_keys
+            As for `opening`.
+        pinned : bytes
+            This holder's public key, as everybody knows it.
+        """
+        return complaints(
+            dealt,
+            context=context,
+            receiver=receiver,
+            keys={public_key_of(key): key for key in private_keys},
+            pinned=pinned,
+            parameters=self.parameters,
         )
 
     def open(

@@ -37,6 +37,13 @@ def evaluate(coefficients: Sequence[Residues], point: int) -> Residues:
     return value
 
 
+def polynomial(secret: Residues, *, threshold: int, random: RandomBytes) -> list[Residues]:
+    """Coefficients, constant first, of a random polynomial of degree threshold - 1 with `secret`
+    at 0; the secret's own array is the first.
+    """
+    return [secret, *(uniform(random, secret.size) for _ in range(threshold - 1))]
+
+
 def split(secret: Residues, *, threshold: int, holders: int, random: RandomBytes) -> list[Residues]:
     """One share for each holder, any `threshold` of which determine `secret`.
 
@@ -54,7 +61,7 @@ def split(secret: Residues, *, threshold: int, holders: int, random: RandomBytes
         Unless 2 <= threshold <= holders <= 256.
     """
     check_threshold(threshold, holders)
-    coefficients = [secret, *(uniform(random, secret.size) for _ in range(threshold - 1))]
+    coefficients = polynomial(secret, threshold=threshold, random=random)
     return [evaluate(coefficients, holder + 1) for holder in range(holders)]
 
 

@@ -25,38 +25,48 @@ from .parameters import DEGREE, MAX_MEMBERS, MODULUS, RingParameters
 MAX_LANES: Final = 1 << 28
 """Longest update that is accepted: 268 million lanes, 1 GB."""
 POLYNOMIAL_BYTES: Final = DEGREE // 2 * 15
-HPKE_OVERHEAD: Final = 32 + 16
-"""Bytes that HPKE adds: the encapsulated X25519 key and the tag of the AEAD."""
+MASKS: Final = 4
+"""Residues that are shared with a key and hide it in the proof: even in number, for packing."""
+KEY_BYTES: Final = 32
+SEALED_BYTES: Final = (DEGREE + MASKS) // 2 * 15 + 16
+"""A share of key and masks, and the tag of the AEAD."""
 
 _MAGIC = b"FSWM"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _HEADER = struct.Struct("<4sBB8s")
 _CHECKSUM: Final = 32
 _LOW60 = np.uint64((1 << 60) - 1)
-CIPHERTEXT, AGGREGATE, ENVELOPE, OPENING = 1, 2, 3, 4
+CIPHERTEXT, AGGREGATE, ENVELOPE, OPENING, PROOF, COMPLAINT = 1, 2, 3, 4, 5, 6
 _NAMES = {
     CIPHERTEXT: "ciphertext",
     AGGREGATE: "aggregate",
     ENVELOPE: "envelope",
     OPENING: "opening",
+    PROOF: "proof",
+    COMPLAINT: "complaint",
 }
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Ciphertext:
-    """Residues of one member's update, or of a sum of `summands` updates; (chunks, 4096)."""
+    """Residues of one member's update, or of a sum of `summands` updates; (chunks, 4096).
+
+    `packed` are the same residues as they were read, which is the one way to write them.
+    """
 
     lanes: int
     residues: Residues
     summands: int = 1
+    packed: bytes | memoryview = b""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Envelope:
-    """A key share of `sender` that only `receiver` can read."""
+    """A key share of `sender` that only `receiver` can read, sealed to its public key `key`."""
 
     sender: int
     receiver: int
+    key: bytes
     sealed: bytes
 
 
@@ -104,12 +114,13 @@ def _checksum(parts: Sequence[bytes | memoryview]) -> bytes:
     return digest.digest()
 
 
-def _frame(kind: int, body: Sequence[bytes], parameters: RingParameters) -> bytes:
+def frame(kind: int, body: Sequence[bytes], parameters: RingParameters) -> bytes:
+    """The one message of this kind with this body."""
     parts = [_HEADER.pack(_MAGIC, _VERSION, kind, parameters.tag), *body]
     return b"".join([*parts, _checksum(parts)])
 
 
-def _unframe(data: bytes, kind: int, parameters: RingParameters) -> memoryview:
+def unframe(data: bytes, kind: int, parameters: RingParameters) -> memoryview:
     """The body of a message of this kind, after every check that does not depend on the body."""
     name = _NAMES[kind]
     if not isinstance(data, bytes):
@@ -135,9 +146,10 @@ def _unframe(data: bytes, kind: int, parameters: RingParameters) -> memoryview:
     return view[_HEADER.size : -_CHECKSUM]
 
 
-def _fields(
+def fields(
     body: memoryview, layout: struct.Struct, name: str
 ) -> tuple[tuple[int, ...], memoryview]:
+    """The fields at the head of a body, and the rest of it."""
     if len(body) < layout.size:
         raise WireError(f"the {name} ends inside its header; it was cut on its way")
     return layout.unpack_from(body), body[layout.size :]
@@ -149,7 +161,8 @@ _ROUTE = struct.Struct("<HH")
 _OPENING = struct.Struct("<H32sH")
 
 
-def _check_member(index: int, name: str) -> None:
+def check_member(index: int, name: str) -> None:
+    """Refuse the index of a seat that cannot exist."""
     if index >= MAX_MEMBERS:
         raise WireError(f"the {name} names member {index}; indices end at {MAX_MEMBERS - 1}")
 
@@ -169,71 +182,72 @@ def _read_polynomials(
 
 def write_ciphertext(lanes: int, packed: Sequence[bytes], parameters: RingParameters) -> bytes:
     """One member's ciphertext from its chunks' residues, already packed, in order."""
-    return _frame(CIPHERTEXT, [_LANES.pack(lanes), *packed], parameters)
+    return frame(CIPHERTEXT, [_LANES.pack(lanes), *packed], parameters)
 
 
 def read_ciphertext(data: bytes, parameters: RingParameters) -> Ciphertext:
     """Parse one member's ciphertext, or WireError."""
     name = _NAMES[CIPHERTEXT]
-    (lanes,), rest = _fields(_unframe(data, CIPHERTEXT, parameters), _LANES, name)
+    (lanes,), rest = fields(unframe(data, CIPHERTEXT, parameters), _LANES, name)
     residues = _read_polynomials(rest, lanes, name, parameters)
-    return Ciphertext(lanes=lanes, residues=residues)
+    return Ciphertext(lanes=lanes, residues=residues, packed=rest)
 
 
 def write_aggregate(total: Ciphertext, parameters: RingParameters) -> bytes:
     """The sum of `total.summands` ciphertexts."""
     counts = _SUM.pack(total.lanes, total.summands)
-    return _frame(AGGREGATE, [counts, pack_residues(total.residues)], parameters)
+    return frame(AGGREGATE, [counts, pack_residues(total.residues)], parameters)
 
 
 def read_aggregate(data: bytes, parameters: RingParameters) -> Ciphertext:
     """Parse a sum of ciphertexts, or WireError."""
     name = _NAMES[AGGREGATE]
-    (lanes, summands), rest = _fields(_unframe(data, AGGREGATE, parameters), _SUM, name)
+    (lanes, summands), rest = fields(unframe(data, AGGREGATE, parameters), _SUM, name)
     if not 1 <= summands <= MAX_MEMBERS:
         raise WireError(f"the {name} says it sums {summands}, allowed are 1 to {MAX_MEMBERS}")
     residues = _read_polynomials(rest, lanes, name, parameters)
-    return Ciphertext(lanes=lanes, residues=residues, summands=summands)
+    return Ciphertext(lanes=lanes, residues=residues, summands=summands, packed=rest)
 
 
 def write_envelope(envelope: Envelope, parameters: RingParameters) -> bytes:
     """One sealed key share on its way to its holder."""
     route = _ROUTE.pack(envelope.sender, envelope.receiver)
-    return _frame(ENVELOPE, [route, envelope.sealed], parameters)
+    return frame(ENVELOPE, [route, envelope.key, envelope.sealed], parameters)
 
 
 def read_envelope(data: bytes, parameters: RingParameters) -> Envelope:
     """Parse an envelope, or WireError. Nothing in it is decrypted yet."""
     name = _NAMES[ENVELOPE]
-    (sender, receiver), rest = _fields(_unframe(data, ENVELOPE, parameters), _ROUTE, name)
+    (sender, receiver), rest = fields(unframe(data, ENVELOPE, parameters), _ROUTE, name)
     for index in (sender, receiver):
-        _check_member(index, name)
-    if len(rest) != POLYNOMIAL_BYTES + HPKE_OVERHEAD:
+        check_member(index, name)
+    if len(rest) != KEY_BYTES + SEALED_BYTES:
         raise WireError(
-            f"the {name} seals {len(rest)} bytes, expected {POLYNOMIAL_BYTES + HPKE_OVERHEAD}"
+            f"the {name} holds {len(rest)} bytes of key and share, not {KEY_BYTES + SEALED_BYTES}"
         )
-    return Envelope(sender=sender, receiver=receiver, sealed=bytes(rest))
+    key, sealed = bytes(rest[:KEY_BYTES]), bytes(rest[KEY_BYTES:])
+    return Envelope(sender=sender, receiver=receiver, key=key, sealed=sealed)
 
 
 def write_opening(opening: Opening, parameters: RingParameters) -> bytes:
     """One holder's sum of key shares."""
     head = _OPENING.pack(opening.receiver, opening.context, len(opening.senders))
     senders = struct.pack(f"<{len(opening.senders)}H", *opening.senders)
-    return _frame(OPENING, [head, senders, pack_residues(opening.residues)], parameters)
+    return frame(OPENING, [head, senders, pack_residues(opening.residues)], parameters)
 
 
 def read_opening(data: bytes, parameters: RingParameters) -> Opening:
     """Parse an opening, or WireError."""
     name = _NAMES[OPENING]
-    body = _unframe(data, OPENING, parameters)
+    body = unframe(data, OPENING, parameters)
     if len(body) < _OPENING.size:
         raise WireError(f"the {name} ends inside its header; it was cut on its way")
     receiver, context, count = _OPENING.unpack_from(body)
-    _check_member(receiver, name)
+    check_member(receiver, name)
     if not 1 <= count <= MAX_MEMBERS:
         raise WireError(f"the {name} sums {count} shares, allowed are 1 to {MAX_MEMBERS}")
-    senders, rest = _fields(body[_OPENING.size :], struct.Struct(f"<{count}H"), name)
-    _check_member(max(senders), name)
+    senders, rest = fields(body[_OPENING.size :], struct.Struct(f"<{count}H"), name)
+    check_member(max(senders), name)
     if any(one >= two for one, two in pairwise(senders)):
         raise WireError(f"the {name} must name its senders once each, in ascending order")
     if len(rest) != POLYNOMIAL_BYTES:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
-from .._exceptions import OpeningRejected, RoundVoid
+from .._exceptions import LedgerError, OpeningRejected, RoundVoid
 from ..chain.client import ReadOnlyLedger
 from ..chain.patience import PatientLedger
 from ..chain.signing import recover_certifier
+from ..protocol.member import last_certified
 from ..protocol.messages import NudgeRequest, OpenReply, Place, SealReply
 from ..protocol.relay import (
     Merged,
@@ -26,6 +28,7 @@ from ..protocol.terms import Terms
 from ..protocol.types import LedgerView, Phase, Round
 from . import write
 from .read import Fields
+from .reporting import report
 from .roster import Roster
 from .trips import Trips, clock_time
 
@@ -132,15 +135,34 @@ class RoundDriver:
                 if view.current.certificate == merged.certificate:  # recorded late, by a slow site
                     opened = self.open(view, merged, seals)
             seconds["open"] += time.perf_counter() - started
-            if view.current.certificate == merged.certificate:
+            ended = _as_certified(view, merged)
+            if ended is not None:
                 return Outcome(
-                    view=view, seals=seals, merged=merged, opened=opened, seconds=seconds
+                    view=ended, seals=seals, merged=merged, opened=opened, seconds=seconds
                 )
         raise RoundVoid(
             f"round {number} is void in the ledger: {len(view.current.seals)} sealed, "
             f"{len(view.current.abstained)} abstained, {view.policy.min_included} are needed; "
             "training goes on from the last model"
         )
+
+    def seconds_for(self, number: int, silent: Collection[int]) -> float | None:
+        """How long members that did not answer are still waited for; None while they may seal.
+
+        Once sealing is over, whoever sealed has an answer on its way, which may be long; nobody
+        else has one.
+        """
+        try:
+            view = self.ledger.ledger.view()
+        except LedgerError:
+            return None
+        current = view.current
+        if current.number < number or current.phase is Phase.SEALING:
+            return None
+        sealed = {seal.member for seal in current.seals}
+        if current.phase is not Phase.MERGING or sealed.isdisjoint(silent):
+            return 0.0
+        return max(0.0, current.merge_deadline - view.now - view.policy.merge_seconds / 2)
 
     # --- sealing ---------------------------------------------------------------------------
 
@@ -199,9 +221,8 @@ class RoundDriver:
     def _nudge(self, view: LedgerView, member: int) -> bool:
         """Whether `member` looked at the ledger and ended what was due."""
         request = write.nudge_request(NudgeRequest(place=self.place, round=view.current.number))
-        return bool(
-            self.trips.send("nudge", {member: request}, lambda f: f, seconds=_NUDGE_SECONDS)
-        )
+        asked = {member: request}
+        return bool(self.trips.send("nudge", asked, lambda f: f, seconds=_NUDGE_SECONDS))
 
     def _deadline(self, view: LedgerView) -> int:
         current = view.current
@@ -244,20 +265,27 @@ class RoundDriver:
         found: list[Opened] = []
 
         def opens(got: Sequence[OpenReply]) -> bool:
-            try:
+            with suppress(OpeningRejected):
                 found.append(conclude(view, merged, got))
-            except OpeningRejected:
-                return False
-            return True
+            return bool(found)
 
         replies = self.trips.send(
             what, records, Fields.open_reply, seconds=self._remaining(view), enough=opens
         )
+        report(self.place, self.trips, self.ledger, view, seals, replies)
         try:
             return found[0] if found else conclude(view, merged, replies)
         except OpeningRejected as error:
             log.warning("%s: %s", what, error)
             return None
+
+
+def _as_certified(view: LedgerView, merged: Merged) -> LedgerView | None:
+    """The ledger as the certificate left it, also if somebody has opened the next round since."""
+    last = last_certified(view)
+    if last is None or last.certificate != merged.certificate:
+        return None
+    return replace(view, current=last)
 
 
 def _name_left_out(view: LedgerView, merged: Merged) -> None:
@@ -266,7 +294,7 @@ def _name_left_out(view: LedgerView, merged: Merged) -> None:
     if left_out:
         log.warning(
             "round %d: the sealed updates of members %s are not in the sum; names and sizes of "
-            "their arrays and metrics differ from the others', or they did not arrive as sealed",
+            "their arrays and metrics differ, or they were not dealt and sent as sealed",
             view.current.number,
             sorted(left_out),
         )

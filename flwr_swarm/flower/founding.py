@@ -21,8 +21,9 @@ from ..protocol.messages import Place
 from ..protocol.quorum import (
     SMALLEST_ENCRYPTED_SWARM,
     check_protects,
+    signatures_needed,
     smallest_threshold,
-    tolerated_faults,
+    witnesses_needed,
 )
 from ..protocol.terms import Encryption, Terms
 from ..protocol.types import EPSILON_UNIT, NO_CAP, Card, Policy
@@ -120,11 +121,13 @@ class Founding:
         threshold = self.threshold or smallest_threshold(members)
         encrypted = self.encryption == "threshold"
         smallest = max(3, threshold) if encrypted else 1
+        officers = min(sampled, _LARGEST_COMMITTEE)
         policy = Policy(
             threshold=threshold,
             min_included=self.min_included or min(smallest, members),
-            witnesses=tolerated_faults(min(sampled, _LARGEST_COMMITTEE)) + 1 if encrypted else 0,
+            witnesses=witnesses_needed(officers) if encrypted else 0,
             max_committee=_LARGEST_COMMITTEE,
+            quorum=signatures_needed(officers) if encrypted else 0,
             close_at=sampled,
             fixed_leader=self.fixed_leader,
             epsilon_cap=self._cap(),

@@ -13,6 +13,7 @@ from ..protocol.hashing import canonical_json, parse_json
 from ..protocol.messages import (
     EnrolReply,
     EnrolRequest,
+    Evidence,
     HeldSum,
     MergeReply,
     MergeRequest,
@@ -23,6 +24,7 @@ from ..protocol.messages import (
     Place,
     RecallReply,
     RecallRequest,
+    ReportRequest,
     SealReply,
     SealRequest,
 )
@@ -79,6 +81,12 @@ class Fields:
         if any(type(v) is not int or not 0 <= v < _MOST_MEMBERS for v in value):
             raise WireError(f"field {name!r} of a swarm message names an impossible member")
         return tuple(value)
+
+    def hashes(self, name: str) -> tuple[bytes, ...]:
+        packed = self.octets(name)
+        if len(packed) % HASH_BYTES or len(packed) > _MOST_MEMBERS * HASH_BYTES:
+            raise WireError(f"field {name!r} is not a short list of hashes")
+        return tuple(packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES))
 
     def blob(self, name: str) -> bytes:
         array = self._blobs.get(name)
@@ -158,6 +166,7 @@ class Fields:
             layout=self.octets("layout"),
             payload=self.blob("payload"),
             envelopes=tuple(self.blob(f"envelope/{holder}") for holder in range(count)),
+            proof=self.blob("dealing") if self.has_blob("dealing") else b"",
         )
 
     def merge_request(self) -> MergeRequest:
@@ -180,12 +189,11 @@ class Fields:
 
     def open_request(self) -> OpenRequest:
         certificate = self.certificate()
-        hashes, envelopes = {}, {}
+        hashes, envelopes, proofs = {}, {}, {}
         for sender in certificate.included:
-            packed = self.octets(f"hashes/{sender}")
-            hashes[sender] = tuple(
-                packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES)
-            )
+            hashes[sender] = self.hashes(f"hashes/{sender}")
+            if self.has_blob(f"dealing/{sender}"):
+                proofs[sender] = self.blob(f"dealing/{sender}")
             if self.has_blob(f"envelope/{sender}"):
                 envelopes[sender] = self.blob(f"envelope/{sender}")
         signers = self.numbers("signers")
@@ -195,10 +203,31 @@ class Fields:
             signatures=tuple((s, self.octets(f"signature/{s}", 65)) for s in signers),
             envelopes=envelopes,
             envelope_hashes=hashes,
+            proofs=proofs,
         )
 
     def open_reply(self) -> OpenReply:
-        return OpenReply(member=self.number("member"), opening=self.blob("opening"))
+        count = self.number("complaints")
+        if count > _MOST_MEMBERS or (count == 0) != self.has_blob("opening"):
+            raise WireError(
+                f"an open reply holds an opening or complaints, this one {count} complaints"
+            )
+        return OpenReply(
+            member=self.number("member"),
+            opening=b"" if count else self.blob("opening"),
+            complaints=tuple(self.blob(f"complaint/{at}") for at in range(count)),
+        )
+
+    def report_request(self) -> ReportRequest:
+        evidence = Evidence(
+            round=self.number("round"),
+            dealer=self.number("dealer"),
+            complaint=self.blob("complaint"),
+            envelope=self.blob("envelope"),
+            envelope_hashes=self.hashes("hashes"),
+            proof=self.blob("dealing"),
+        )
+        return ReportRequest(place=self.place(), evidence=evidence)
 
     def nudge_request(self) -> NudgeRequest:
         return NudgeRequest(place=self.place(), round=self.number("round"))

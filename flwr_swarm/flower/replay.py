@@ -20,7 +20,12 @@ from flwr.serverapp.strategy import (
 )
 from numpy.typing import NDArray
 
-from .._exceptions import ConfigurationError, OpeningRejected, UnsupportedStrategy
+from .._exceptions import (
+    ConfigurationError,
+    ModelRefused,
+    OpeningRejected,
+    UnsupportedStrategy,
+)
 from ..protocol.hashing import Arrays
 from ..protocol.memory import Parent
 from ..protocol.payload import Layout, Metrics
@@ -101,6 +106,27 @@ def server_state(strategy: Strategy) -> dict[str, NDArray[Any]]:
     return state
 
 
+def check_state(terms: Terms, model: Arrays, state: Arrays) -> None:
+    """Refuse server state from which the agreed strategy could never step beside this model.
+
+    Nobody recomputes the first round's. If members trained on one that leads nowhere, each later
+    round would be certified, opened, and lead nowhere too.
+
+    Raises
+    ------
+    ModelRefused
+    """
+    shapes = {name: array.shape for name, array in state.items()}
+    fits = not state or shapes == _slots(build(terms), model)
+    numbers = all(a.dtype.kind in "fiub" and np.isfinite(a).all() for a in state.values())
+    if not (fits and numbers and all((state[n] >= 0).all() for n in state if n[:4] == "v_t/")):
+        raise ModelRefused(
+            f"the server state offered beside the model ({len(state)} arrays, {sorted(state)[:3]} "
+            f"first) is none that {terms.strategy} can step from; this site trains on no other. "
+            "The relay may be compromised: compare with another member"
+        )
+
+
 def restore(strategy: Strategy, model: Arrays, state: Arrays) -> None:
     """Put `strategy` where it stands before it steps from `model`."""
     target = cast(Any, strategy)
@@ -114,6 +140,15 @@ def restore(strategy: Strategy, model: Arrays, state: Arrays) -> None:
             found = {name[cut:]: state[name] for name in state if name.startswith(f"{slot}/")}
             setattr(target, slot, found or None)
         target.current_arrays = {name: np.asarray(array) for name, array in model.items()}
+
+
+def _slots(strategy: Strategy, model: Arrays) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the state that a strategy keeps, once it has stepped."""
+    if isinstance(strategy, FedAvgM):
+        shapes = enumerate(array.shape for array in model.values())
+        return {f"momentum/{position:06d}": shape for position, shape in shapes}
+    slots = [slot for slot in ("m_t", "v_t") if hasattr(strategy, slot)]
+    return {f"{slot}/{name}": array.shape for slot in slots for name, array in model.items()}
 
 
 def mean_reply(averaged: Arrays, metrics: Metrics, weight_key: str, weight: float) -> RecordDict:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .._exceptions import ConfigurationError, RoundVoid
+from ..chain import history
+from ..chain.replay import replay
 from ..encryption import ThresholdScheme
 from ..protocol.hashing import Arrays, model_hash
 from ..protocol.member import last_certified
@@ -17,6 +19,7 @@ from ..protocol.recall import open_again, running_model, to_open
 from ..protocol.relay import Merged, Opened, accepted_seals
 from ..protocol.types import LedgerView, Phase, Round
 from .driver import Outcome, RoundDriver
+from .founding import Swarm
 from .recalling import Recaller
 
 log = logging.getLogger("flwr.swarm")
@@ -36,12 +39,33 @@ class TakenUp:
         Of `parent.model`, for the members that can recompute it.
     ended : int
         Rounds of the study that have ended, the one in `outcome` included.
+    resumed : bool
+        Whether the model is another run's.
     """
 
     parent: Parent
     outcome: Outcome | None = None
     proof: ModelProof
     ended: int
+    resumed: bool = True
+
+
+def resumption(swarm: Swarm, driver: RoundDriver) -> Resumption:
+    """What takes `swarm` up, over its relay's own trips."""
+    place = swarm.place
+
+    def signers(number: int) -> Sequence[int]:
+        past = replay(history.export(place.chain_url, place.contract))
+        return past.state.records[number - 1].signers
+
+    recaller = Recaller(
+        place=place,
+        terms=swarm.terms,
+        trips=driver.trips,
+        roster=swarm.roster,
+        seconds=float(swarm.policy.seal_seconds),
+    )
+    return Resumption(driver=driver, recaller=recaller, signers=signers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +116,8 @@ class Resumption:
         ended = number - (view.current.phase is Phase.SEALING)
         wanted = running_model(view)
         if wanted is None:  # nothing was ever sealed
-            return TakenUp(parent=_parent(number + 1, fresh), proof=ModelProof(), ended=ended)
+            parent = _parent(number + 1, fresh)
+            return TakenUp(parent=parent, proof=ModelProof(), ended=ended, resumed=False)
         parent = self._parent(number, wanted, fresh)
         return TakenUp(parent=parent, proof=self._proof(view, wanted), ended=ended)
 

@@ -20,6 +20,7 @@ from ..protocol.messages import (
     Place,
     RecallReply,
     RecallRequest,
+    ReportRequest,
     SealReply,
     SealRequest,
 )
@@ -90,7 +91,8 @@ def _given_parts(reply: SealReply) -> tuple[dict[str, Any], dict[str, bytes]]:
         "layout": reply.layout,
         "envelopes": len(reply.envelopes),
     }
-    return fields, {"payload": reply.payload, **envelopes}
+    dealing = {"dealing": reply.proof} if reply.proof else {}
+    return fields, {"payload": reply.payload, **envelopes, **dealing}
 
 
 def seal_reply(reply: SealReply) -> Records:
@@ -129,11 +131,30 @@ def open_request(request: OpenRequest) -> Records:
         **{f"hashes/{s}": b"".join(hashes) for s, hashes in request.envelope_hashes.items()},
     }
     blobs = {f"envelope/{sender}": e for sender, e in request.envelopes.items()}
+    blobs |= {f"dealing/{sender}": proof for sender, proof in request.proofs.items()}
     return swarm_records("open", fields, blobs)
 
 
 def open_reply(reply: OpenReply) -> Records:
-    return swarm_records("open", {"member": reply.member}, {"opening": reply.opening})
+    fields = {"member": reply.member, "complaints": len(reply.complaints)}
+    blobs = {f"complaint/{at}": complaint for at, complaint in enumerate(reply.complaints)}
+    return swarm_records("open", fields, blobs or {"opening": reply.opening})
+
+
+def report_request(request: ReportRequest) -> Records:
+    evidence = request.evidence
+    fields = {
+        **place_fields(request.place),
+        "round": evidence.round,
+        "dealer": evidence.dealer,
+        "hashes": b"".join(evidence.envelope_hashes),
+    }
+    blobs = {
+        "complaint": evidence.complaint,
+        "envelope": evidence.envelope,
+        "dealing": evidence.proof,
+    }
+    return swarm_records("report", fields, blobs)
 
 
 def nudge_request(request: NudgeRequest) -> Records:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .types import Certificate, Change, LedgerView
+from .types import Certificate, Change, LedgerView, Proposal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +127,14 @@ class Ledger(Protocol):
 
     def view(self) -> LedgerView:
         """Read one consistent view of the contract."""
+        ...
+
+    def proposals(self) -> int:
+        """Read how many proposals were ever made; their ids are 1, 2, ..."""
+        ...
+
+    def proposal(self, number: int) -> Proposal | None:
+        """Read one proposal, or None if there is none of that number."""
         ...
 
     def submit(self, call: LedgerCall) -> None:

@@ -147,21 +147,6 @@ def last_certified(view: LedgerView) -> Round | None:
     return view.current if view.current.phase is Phase.CERTIFIED else view.final
 
 
-def unfollowed(view: LedgerView, number: int) -> Round:
-    """Round `number`, if it is certified and none was drawn after it; else `StaleRound`.
-
-    Its sum can still be opened: a void round after it changed no model.
-    """
-    certified = last_certified(view)
-    resting = view.current.phase in (Phase.CERTIFIED, Phase.VOID)
-    if certified is None or certified.number != number or not resting:
-        raise StaleRound(
-            f"the message is about round {number} (certified), the ledger is in round "
-            f"{view.current.number} ({view.current.phase.name.lower()})"
-        )
-    return certified
-
-
 def round_context(view: LedgerView, number: int, parent: bytes) -> RoundContext:
     """What everything encrypted in a round is bound to."""
     return RoundContext(chain_id=view.chain_id, contract=view.contract, round=number, anchor=parent)

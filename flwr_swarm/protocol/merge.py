@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from .._exceptions import NoOffice, ProtocolError, SealMismatch, StaleRound, WireError
 from ..encryption import ThresholdScheme
+from ..encryption.parameters import DEFAULT
+from ..encryption.wire import Ciphertext, write_aggregate
 from .member import SwarmMember, certificate_digest, in_round
 from .memory import Held, Memory
 from .messages import MergeReply, MergeRequest
-from .payload import aggregate_hash, merge_plain, payload_form, payload_hash
+from .payload import Parsed, aggregate_hash, merge_plain, parse_payload
 from .terms import Terms
 from .types import Certificate, LedgerView, Phase, Round
 
@@ -38,18 +40,17 @@ def merge(site: SwarmMember, request: MergeRequest, view: LedgerView) -> tuple[M
             f"member {me.index} is neither leader nor on the committee of round "
             f"{current.number}, view {current.view}"
         )
-    chosen, layout = _matching(request, current, terms)
-    included = tuple(sorted(chosen))
+    group = _matching(request, current, terms)
+    included = tuple(sorted(group.members))
     if len(included) < view.policy.min_included:
         raise SealMismatch(
             f"{len(included)} of {len(current.seals)} payloads match their seals, the policy "
             f"needs {view.policy.min_included}; the relay withheld or altered some"
         )
-    if terms.encryption == "threshold":
-        merged = ThresholdScheme().merge([chosen[member] for member in included])
+    if group.total is not None:
+        merged = write_aggregate(group.total, DEFAULT)
     else:
-        hashes = [seal.payload_hash for seal in current.seals if seal.member in chosen]
-        merged = merge_plain(hashes)
+        merged = merge_plain([group.members[member] for member in included])
     certificate = Certificate(
         round=current.number,
         view=current.view,
@@ -69,7 +70,7 @@ def merge(site: SwarmMember, request: MergeRequest, view: LedgerView) -> tuple[M
             terms=terms,
             threshold=view.policy.threshold,
             included=included,
-            layout=layout,
+            layout=group.layout,
             merged=merged,
         )
         memory = replace(memory, pending=held)
@@ -82,29 +83,58 @@ def merge(site: SwarmMember, request: MergeRequest, view: LedgerView) -> tuple[M
     return memory, reply
 
 
-def _matching(
-    request: MergeRequest, current: Round, terms: Terms
-) -> tuple[dict[int, bytes], bytes]:
-    """Payloads that match their seals, of the layout and form that most of them share.
+_TAIL: Final = 32
+
+
+@dataclass(kw_only=True)
+class _Group:
+    """Payloads of one layout and form: their hashes by member, and their sum so far."""
+
+    layout: bytes = b""
+    members: dict[int, bytes] = field(default_factory=dict)
+    total: Ciphertext | None = None
+
+    def take(self, member: int, parsed: Parsed) -> None:
+        self.members[member] = parsed.hash
+        term = parsed.ciphertext
+        if term is not None:
+            self.total = term if self.total is None else ThresholdScheme().plus(self.total, term)
+
+
+def _matching(request: MergeRequest, current: Round, terms: Terms) -> _Group:
+    """Payloads that match their seals, of the layout and form that most of them share, added up.
 
     A ciphertext that comes from two members is in no sum: one of them copied it, and has no
     shares of its key. Deterministic, so that all honest officers who got the same payloads
     agree. Ties go to the group of the lowest member. One member's odd metrics thus exclude it,
-    and nobody else.
+    and nobody else. Each payload is read once and added at once: none but the sums stay.
     """
-    copies = Counter(payload for _, payload in request.updates.values())
-    groups: dict[tuple[bytes, Hashable], dict[int, bytes]] = {}
+    copied = _copied(request) if terms.encryption == "threshold" else frozenset()
+    groups: dict[tuple[bytes, Hashable], _Group] = {}
     for seal in current.seals:
         layout, payload = request.updates.get(seal.member, (b"", b""))
         try:
-            digest = payload_hash(terms.encryption, layout, payload, seal.member)
-            matches = digest == seal.payload_hash
+            parsed = parse_payload(terms.encryption, layout, payload, seal.member)
         except WireError:
-            matches = False
-        if matches and (copies[payload] == 1 or terms.encryption == "none"):
-            form = payload_form(terms.encryption, payload)
-            groups.setdefault((layout, form), {})[seal.member] = payload
-    if not groups:
-        return {}, b""
-    largest = max(groups, key=lambda key: (len(groups[key]), -min(groups[key])))
-    return groups[largest], largest[0]
+            continue
+        if parsed.hash == seal.payload_hash and seal.member not in copied:
+            group = groups.setdefault((layout, parsed.form), _Group(layout=layout))
+            group.take(seal.member, parsed)
+    return max(groups.values(), key=lambda g: (len(g.members), -min(g.members)), default=_Group())
+
+
+def _copied(request: MergeRequest) -> frozenset[int]:
+    """Members with the very payload of another. Most differ in their last bytes, a checksum."""
+    alike: dict[bytes, list[int]] = {}
+    for member, (_, payload) in request.updates.items():
+        alike.setdefault(payload[-_TAIL:], []).append(member)
+    return frozenset(
+        member
+        for members in alike.values()
+        for member in members
+        if any(
+            request.updates[member][1] == request.updates[other][1]
+            for other in members
+            if other != member
+        )
+    )

@@ -76,13 +76,15 @@ class SealRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class SealReply:
-    """A sealed update: ciphertext, and one key share for every holder."""
+    """A sealed update: ciphertext, one key share for every holder, and the proof of dealing."""
 
     round: int
     member: int
     layout: bytes
     payload: bytes = field(repr=False)
     envelopes: tuple[bytes, ...] = field(repr=False)
+    proof: bytes = field(default=b"", repr=False)
+    """Empty where nothing is encrypted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,14 +119,38 @@ class OpenRequest:
     """Included member to the share that it addressed to the receiver."""
     envelope_hashes: Mapping[int, tuple[bytes, ...]] = field(repr=False)
     """Included member to the hashes of all its envelopes, in holder order."""
+    proofs: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    """Included member to its proof of dealing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenReply:
-    """One holder's opening of the certified sum."""
+    """One holder's opening of the certified sum, or why it has none."""
 
     member: int
-    opening: bytes = field(repr=False)
+    opening: bytes = field(default=b"", repr=False)
+    complaints: tuple[bytes, ...] = field(default=(), repr=False)
+    """About each dealer whose share is bad. With any, there is no opening."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A complaint about one dealer, with what anybody needs to verify it from the ledger."""
+
+    round: int
+    dealer: int
+    complaint: bytes = field(repr=False)
+    envelope: bytes = field(repr=False)
+    envelope_hashes: tuple[bytes, ...] = field(repr=False)
+    proof: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRequest:
+    """After a round with a bad dealer: verify the evidence, and vote to suspend the dealer."""
+
+    place: Place
+    evidence: Evidence
 
 
 @dataclass(frozen=True, kw_only=True)

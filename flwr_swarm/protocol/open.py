@@ -12,16 +12,14 @@ from .._exceptions import (
     SealMismatch,
     ShareRefused,
 )
-from ..encryption import ThresholdScheme
-from ..encryption.envelope import public_key_of
+from ..encryption import Dealt, ThresholdScheme
 from .ledger import CertifyCall, LedgerCall
 from .member import (
     SwarmMember,
     certificate_digest,
-    holder_keys,
+    in_round,
     last_certified,
     round_context,
-    unfollowed,
 )
 from .memory import Memory
 from .messages import OpenReply, OpenRequest
@@ -30,16 +28,19 @@ from .types import LedgerView, Phase, Round
 
 def certify(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[LedgerCall, ...]:
     """The call that records the certificate, unless the ledger has one already."""
-    number, certified = request.certificate.round, last_certified(view)
-    settled = certified is not None and certified.number >= number
-    site.accept(request.place, view, settling=settled or view.current.phase is Phase.CERTIFIED)
-    if settled or view.current.certificate is not None:
+    last = last_certified(view)
+    settled = last is not None and last.number >= request.certificate.round
+    site.accept(request.place, view, settling=settled)
+    if settled:
         return ()
     return (CertifyCall(certificate=request.certificate, signatures=request.signatures),)
 
 
 def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[Memory, OpenReply]:
     """Release the sum of this member's key shares, for the certified set only.
+
+    If a share is bad by its dealer's doing, a sum with it would be wrong: then nothing is
+    released, and the reply is a complaint about each such dealer instead.
 
     Raises
     ------
@@ -50,12 +51,13 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
     SealMismatch
         If a share is not the one that its sender sealed.
     ShareRefused
-        If a share does not decrypt for this holder.
+        If a share does not decrypt for this holder, for a reason that is not the dealer's or that
+        others could not verify.
     """
     memory, terms, me = site.accept(request.place, view, settling=True)
     if terms.encryption != "threshold":
         raise ProtocolError('nothing to open: this swarm runs with encryption="none"')
-    current = unfollowed(view, request.certificate.round)
+    current = _certified(view, request.certificate.round)
     certificate = current.certificate
     if certificate is None or certificate != request.certificate:
         raise NotCertified(
@@ -67,42 +69,50 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
         raise AlreadyOpened(
             f"shares of round {current.number} were released for another set; never twice"
         )
-    for sender in certificate.included:
-        seal, hashes = current.seal_of(sender), request.envelope_hashes.get(sender)
-        envelope = request.envelopes.get(sender)
-        if seal is None or hashes is None or envelope is None:
-            raise SealMismatch(f"the share of member {sender} is missing; nothing was released")
-        # By content, not by place: a change of members may have been enacted since the seal.
-        # Who may open the envelope is fixed inside it.
-        if (
-            encryption.shares_hash(hashes) != seal.shares_hash
-            or encryption.envelope_hash(envelope) not in hashes
-        ):
-            raise SealMismatch(f"the share of member {sender} is not the one that it sealed")
-    opening = _opening(site, request, view, me.index, current)
-    memory = replace(memory, opened={current.number: digest}, opening=(current.number, opening))
+    dealt = {sender: _dealt(request, current, sender) for sender in certificate.included}
+    context = round_context(view, current.number, current.parent)
+    keys = site.identity.share_keys()
+    memory = replace(memory, opened={current.number: digest})
+    scheme = ThresholdScheme()
+    try:
+        opening = scheme.opening(dealt, context=context, receiver=me.index, private_keys=keys)
+    except ShareRefused:
+        complaints = scheme.complaints(
+            dealt,
+            context=context,
+            receiver=me.index,
+            private_keys=keys,
+            pinned=me.encryption_key,
+        )
+        if not complaints:
+            raise
+        return memory, OpenReply(member=me.index, complaints=tuple(complaints.values()))
+    memory = replace(memory, opening=(current.number, opening))
     return memory, OpenReply(member=me.index, opening=opening)
 
 
-def _opening(
-    site: SwarmMember, request: OpenRequest, view: LedgerView, receiver: int, certified: Round
-) -> bytes:
-    """Sum of the shares, under whichever of this member's keys the round's senders sealed to.
+def _certified(view: LedgerView, number: int) -> Round:
+    """The last certified round, if it is round `number`.
 
-    The ledger lists the newest, and a certificate may have enacted its rotation just now.
+    Whoever seals first opens the next round; it must not keep the last one from being opened.
     """
-    holders = holder_keys(view)
-    refused: ShareRefused | None = None
-    for key in site.identity.share_keys():
-        holders[receiver] = public_key_of(key)
-        try:
-            return ThresholdScheme().opening(
-                {sender: request.envelopes[sender] for sender in request.certificate.included},
-                context=round_context(view, certified.number, certified.parent),
-                receiver=receiver,
-                private_key=key,
-                holders=holders,
-            )
-        except ShareRefused as error:
-            refused = refused or error
-    raise refused or ShareRefused(f"member {receiver} has no key that opens shares")
+    last = last_certified(view)
+    if last is None or last.number != number:
+        return in_round(view, number, Phase.CERTIFIED)
+    return last
+
+
+def _dealt(request: OpenRequest, current: Round, sender: int) -> Dealt:
+    """What `sender` dealt to this holder, if it is what its seal fixes."""
+    seal, hashes = current.seal_of(sender), request.envelope_hashes.get(sender)
+    envelope, proof = request.envelopes.get(sender), request.proofs.get(sender)
+    if seal is None or hashes is None or envelope is None or not proof:
+        raise SealMismatch(f"the share of member {sender} is missing; nothing was released")
+    # By content, not by place: a change of members may have been enacted since the seal.
+    # Who may open the envelope is fixed inside it.
+    if (
+        encryption.shares_hash(hashes, proof) != seal.shares_hash
+        or encryption.envelope_hash(envelope) not in hashes
+    ):
+        raise SealMismatch(f"the share of member {sender} is not the one that it sealed")
+    return Dealt(envelope=envelope, hashes=hashes, proof=proof)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from .. import encryption
 from .._exceptions import WireError
 from ..encryption import wire
+from ..encryption.hashes import ciphertext_hash
 from ..encryption.parameters import DEFAULT
 from .hashing import Arrays, array_bytes, canonical_json, parse_json, tagged_hash
 from .terms import Encryption
@@ -56,21 +58,49 @@ def decode_layout(data: bytes) -> Layout:
     return entries
 
 
-def payload_hash(kind: Encryption, layout: bytes, payload: bytes, sender: int) -> bytes:
-    """32 bytes that fix payload, layout and sender. A malformed payload raises `WireError`.
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """A payload, read once.
 
-    With the sender in it, a hash that another member copies from a pending transaction is one
-    to which that member has no payload.
+    Parameters
+    ----------
+    hash : bytes
+        32 bytes that fix payload, layout and sender.
+    form : hashable
+        What payloads must have in common to be merged: number of lanes, or names and shapes.
+    ciphertext : wire.Ciphertext or None
+        Under threshold encryption.
+    """
+
+    hash: bytes
+    form: Hashable = field(repr=False)
+    ciphertext: wire.Ciphertext | None = field(default=None, repr=False)
+
+
+def parse_payload(kind: Encryption, layout: bytes, payload: bytes, sender: int) -> Parsed:
+    """Read a payload and its layout; `WireError` if one is malformed.
+
+    With the sender in its hash, a hash that another member copies from a pending transaction is
+    one to which that member has no payload.
     """
     decode_layout(layout)
-    body = encryption.payload_hash(payload) if kind == "threshold" else plain_hash(payload)
-    return tagged_hash("payload", kind.encode(), sender.to_bytes(1, "big"), layout, body)
-
-
-def payload_form(kind: Encryption, payload: bytes) -> Hashable:
-    """What payloads must have in common to be merged: number of lanes, or names and shapes."""
+    ciphertext = None
     if kind == "threshold":
-        return wire.read_ciphertext(payload, DEFAULT).lanes
+        ciphertext = wire.read_ciphertext(payload, DEFAULT)
+        form: Hashable = ciphertext.lanes
+        body = ciphertext_hash(ciphertext)
+    else:
+        form, body = _plain_form(payload), plain_hash(payload)
+    digest = tagged_hash("payload", kind.encode(), sender.to_bytes(1, "big"), layout, body)
+    return Parsed(hash=digest, form=form, ciphertext=ciphertext)
+
+
+def payload_hash(kind: Encryption, layout: bytes, payload: bytes, sender: int) -> bytes:
+    """32 bytes that fix payload, layout and sender. A malformed payload raises `WireError`."""
+    return parse_payload(kind, layout, payload, sender).hash
+
+
+def _plain_form(payload: bytes) -> Hashable:
     arrays, metrics, names = decode_plain(payload)
     forms = tuple((name, array.dtype.str, array.shape) for name, array in arrays.items())
     sizes = ((n, len(v) if isinstance(v, list) else None) for n, v in metrics.items())

@@ -23,6 +23,21 @@ def smallest_threshold(members: int) -> int:
     return (members + tolerated_faults(members)) // 2 + 1
 
 
+def witnesses_needed(members: int) -> int:
+    """Officers of the last round who must confirm a model: one more than are faulty."""
+    return tolerated_faults(members) + 1
+
+
+def signatures_needed(members: int) -> int:
+    """Signatures that leave enough honest witnesses behind: 2f + 1.
+
+    Only who merged a sum can confirm the model after it, and nobody can merge it later. If f
+    faulty signers then fall silent, f + 1 honest ones are left. A committee's own quorum says
+    this only of its own third: of 7 members 2 are faulty, and both may sit among 5 who sealed.
+    """
+    return tolerated_faults(members) + witnesses_needed(members)
+
+
 def check_protects(policy: Policy, members: int) -> None:
     """Refuse a policy under which encryption would not protect a member's update.
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from .. import encryption
 from .._exceptions import OpeningRejected, WireError
 from ..encryption import ThresholdScheme, wire
+from ..encryption.dealing import visible_fault
+from ..encryption.dealing_wire import read_proof
 from ..encryption.parameters import DEFAULT
 from .election import quorum
 from .member import certificate_digest, last_certified, round_context
@@ -28,7 +30,7 @@ from .messages import (
 )
 from .payload import aggregate_hash, payload_hash
 from .terms import Terms
-from .types import Certificate, LedgerView, Round
+from .types import Certificate, LedgerView, Phase, Round
 
 Recover = Callable[[int, str, Certificate, bytes], str]
 """(chain id, contract, certificate, signature) -> account that signed."""
@@ -67,9 +69,11 @@ def accepted_seals(
     """Replies whose payload and shares are the sealed ones, by member.
 
     Others are as if they never came: a sum with a member whose shares do not open is lost. Under
-    encryption that means one share for each holder, in the holders' order.
+    encryption that means one share for each holder, in the holders' order, sealed to the key that
+    the ledger has, and a proof of dealing, with the ledger's threshold, in which everybody sees no
+    fault. The certificate may enact other keys and another threshold; whoever opens the round again
+    after it, relies on the relay that had it made.
     """
-    holders = [m.index for m in view.seated] if terms.encryption == "threshold" else []
     accepted: dict[int, SealReply] = {}
     for reply in replies:
         seal = view.current.seal_of(reply.member)
@@ -77,15 +81,33 @@ def accepted_seals(
             continue
         try:
             digest = payload_hash(terms.encryption, reply.layout, reply.payload, reply.member)
-            shares = encryption.shares_hash([encryption.envelope_hash(e) for e in reply.envelopes])
-            routes = [wire.read_envelope(e, DEFAULT) for e in reply.envelopes]
+            hashes = [encryption.envelope_hash(e) for e in reply.envelopes]
+            shares = encryption.shares_hash(hashes, reply.proof)
+            well_dealt = (
+                _well_dealt(view, reply, hashes)
+                if terms.encryption == "threshold"
+                else not (reply.envelopes or reply.proof)
+            )
         except WireError:
             continue
-        if [(e.sender, e.receiver) for e in routes] != [(reply.member, h) for h in holders]:
-            continue
-        if digest == seal.payload_hash and shares == seal.shares_hash:
+        if well_dealt and digest == seal.payload_hash and shares == seal.shares_hash:
             accepted[reply.member] = reply
     return accepted
+
+
+def _well_dealt(view: LedgerView, reply: SealReply, hashes: Sequence[bytes]) -> bool:
+    """Whether a dealing looks right from outside; only its holders can tell more."""
+    parsed = [wire.read_envelope(e, DEFAULT) for e in reply.envelopes]
+    if [(e.sender, e.receiver) for e in parsed] != [(reply.member, m.index) for m in view.seated]:
+        return False
+    proof = read_proof(reply.proof, DEFAULT)
+    context = round_context(view, view.current.number, view.current.parent)
+    if visible_fault(proof, hashes, context=context, sender=reply.member) is not None:
+        return False
+    if view.current.phase is Phase.CERTIFIED:
+        return True
+    keys = [m.encryption_key for m in view.seated]
+    return [e.key for e in parsed] == keys and proof.threshold == view.policy.threshold
 
 
 def with_witnesses(
@@ -196,6 +218,7 @@ def plan_open(
             signatures=merged.signatures,
             envelopes=envelopes,
             envelope_hashes=hashes,
+            proofs={m: seals[m].proof for m in merged.certificate.included if seals[m].proof},
         )
         for holder, envelopes in addressed.items()
     }
@@ -211,7 +234,7 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
     OpeningRejected
         If fewer than t openings came, or no t of them open the sum.
     """
-    openings = {reply.member: reply.opening for reply in replies}
+    openings = {reply.member: reply.opening for reply in replies if reply.opening}
     threshold = view.policy.threshold
     if len(openings) < threshold:
         raise OpeningRejected(
@@ -234,8 +257,9 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
             continue
         return Opened(lanes=lanes, openings=chosen)
     raise OpeningRejected(
-        f"no {threshold} of the {len(openings)} openings open the sum; a dealer sent inconsistent "
-        "shares, or too many holders answered falsely. The round leaves the model as it was"
+        f"no {threshold} of the {len(openings)} openings open the sum; a member encrypted under "
+        "another key than it dealt, or too many holders answered falsely. The round leaves the "
+        "model as it was"
     )
 
 

@@ -171,6 +171,7 @@ def finish_seal(
     """
     terms, me, place = task.terms, task.me, request.place
     envelopes: tuple[bytes, ...] = ()
+    proof = b""
     if terms.encryption == "threshold":
         sealed = ThresholdScheme().seal(
             content,
@@ -180,7 +181,7 @@ def finish_seal(
             threshold=view.policy.threshold,
             random=random,
         )
-        payload, envelopes = sealed.payload, sealed.envelopes
+        payload, envelopes, proof = sealed.payload, sealed.envelopes, sealed.proof
     else:
         payload = content
     encoded = encode_layout(layout, asked)
@@ -189,7 +190,7 @@ def finish_seal(
         round=request.round,
         parent=task.parent.hash,
         payload_hash=payload_hash(terms.encryption, encoded, payload, me.index),
-        shares_hash=encryption.shares_hash([encryption.envelope_hash(e) for e in envelopes]),
+        shares_hash=encryption.shares_hash([encryption.envelope_hash(e) for e in envelopes], proof),
         reveal=site.identity.secret(place.chain_id, place.contract, index),
         commitment=site.identity.commitment(place.chain_id, place.contract, index + 1),
         epsilon=epsilon,
@@ -201,6 +202,7 @@ def finish_seal(
         layout=encoded,
         payload=payload,
         envelopes=envelopes,
+        proof=proof,
     )
     given = Given(
         reply=reply,

@@ -56,13 +56,15 @@ def test_a_change_of_members_brings_a_policy_that_rules_them(before, data):
         witnesses=data.draw(st.integers(0, n)),
         close_at=data.draw(st.integers(low, 64)),
         fixed_leader=data.draw(st.none() | st.sampled_from(sorted(before))),
+        max_committee=(most := data.draw(st.integers(1, 7))),
+        quorum=data.draw(st.integers(0, most)),
     )
     check_policy(start, before)
     made, words = policies.adapted(start, before, after)
     check_policy(made, after)
     check_protects(made, len(after))
     assert (made == start) == (not words)
-    untouched = {"threshold", "min_included", "witnesses", "close_at", "fixed_leader"}
+    untouched = {"threshold", "min_included", "witnesses", "quorum", "close_at", "fixed_leader"}
     assert all(
         getattr(made, name) == getattr(start, name)
         for name in policies.NAMES
@@ -74,7 +76,7 @@ def test_a_change_of_members_brings_a_policy_that_rules_them(before, data):
 def test_defaults_stay_defaults(n):
     grown, _ = policies.adapted(default(n), range(n), range(n + 1))
     expected = default(n + 1)
-    for name in ("threshold", "min_included", "witnesses", "close_at"):
+    for name in ("threshold", "min_included", "witnesses", "quorum", "close_at"):
         assert getattr(grown, name) == getattr(expected, name)
 
 

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flwr_swarm.encryption import (
+    Dealt,
     RingParameters,
     RoundContext,
     Sealed,
     ThresholdScheme,
+    envelope_hash,
     generate_encryption_key,
 )
 
@@ -71,6 +73,22 @@ def seal_all(
     ]
 
 
+def dealt_to(
+    sealed: Sealed,
+    holder: int,
+    envelope: bytes | None = None,
+    *,
+    parameters: RingParameters | None = None,
+) -> Dealt:
+    """What `holder` gets of a dealing among all seats, or another envelope in its place."""
+    ring = parameters or RingParameters()
+    return Dealt(
+        envelope=sealed.envelopes[holder] if envelope is None else envelope,
+        hashes=tuple(envelope_hash(one, ring) for one in sealed.envelopes),
+        proof=sealed.proof,
+    )
+
+
 def openings_of(
     scheme: ThresholdScheme,
     sealed: Sequence[Sealed],
@@ -81,11 +99,13 @@ def openings_of(
 ) -> dict[int, bytes]:
     return {
         holder: scheme.opening(
-            {sender: one.envelopes[holder] for sender, one in enumerate(sealed)},
+            {
+                sender: dealt_to(one, holder, parameters=scheme.parameters)
+                for sender, one in enumerate(sealed)
+            },
             context=context or round_context(),
             receiver=holder,
-            private_key=key_pairs(holders)[holder][0],
-            holders=public_keys(holders),
+            private_keys=[key_pairs(holders)[holder][0]],
         )
         for holder in who
     }
@@ -94,7 +114,7 @@ def openings_of(
 def frame(kind: int, body: bytes, parameters: RingParameters | None = None) -> bytes:
     """The frame of the wire format, written a second time from its description."""
     tag = (parameters or RingParameters()).tag
-    message = struct.pack("<4sBB8s", b"FSWM", 1, kind, tag) + body
+    message = struct.pack("<4sBB8s", b"FSWM", 2, kind, tag) + body
     return message + hashlib.sha256(b"flwr_swarm/v1/wire\0" + message).digest()
 
 

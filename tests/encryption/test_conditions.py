@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from encryption_support import deterministic, key_pairs, public_keys, round_context, seal_all
+from encryption_support import dealt_to, deterministic, key_pairs, round_context, seal_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,11 +35,10 @@ def opened_over(sealed: list, members: tuple[int, ...], holders: tuple[int, ...]
     """Openings over `members`, as the holders' code makes them when nobody stops it."""
     return {
         holder: SCHEME.opening(
-            {member: sealed[member].envelopes[holder] for member in members},
+            {member: dealt_to(sealed[member], holder) for member in members},
             context=round_context(),
             receiver=holder,
-            private_key=key_pairs(HOLDERS)[holder][0],
-            holders=public_keys(HOLDERS),
+            private_keys=[key_pairs(HOLDERS)[holder][0]],
         )
         for holder in holders
     }

@@ -31,6 +31,7 @@ from flwr_swarm.encryption import (
     envelope_hash,
     generate_encryption_key,
     payload_hash,
+    proof_hash,
     shares_hash,
     wire,
 )
@@ -252,10 +253,14 @@ def test_hashes_depend_on_all_they_name(swarm):
     hashes |= {value for one in lists for value in one}
     hashes |= {shares_hash(one) for one in lists} | {shares_hash(lists[0][::-1])}
     hashes |= {shares_hash(lists[0][:-1])}
-    assert len(hashes) == 3 + 1 + 12 + 3 + 1 + 1
+    hashes |= {proof_hash(one.proof) for one in sealed}
+    hashes |= {shares_hash(lists[0], one.proof) for one in sealed}
+    assert len(hashes) == 3 + 1 + 12 + 3 + 1 + 1 + 3 + 3
     assert {len(value) for value in hashes} == {32}
     with pytest.raises(WireError):
         shares_hash([*lists[0], b"short"])
+    with pytest.raises(WireError):
+        shares_hash(lists[0], b"short")
 
 
 def test_the_context_spells_an_address_in_one_way_only():

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from encryption_support import frame, key_pairs, public_keys, round_context, seal_all
+from encryption_support import (
+    dealt_to,
+    frame,
+    key_pairs,
+    public_keys,
+    round_context,
+    seal_all,
+)
 
 from flwr_swarm._exceptions import (
     CapacityExceeded,
@@ -26,14 +33,13 @@ def sealed():
 
 def share(sealed, **changes):
     arguments = {
-        "envelopes": {sender: one.envelopes[1] for sender, one in enumerate(sealed)},
+        "dealt": {sender: dealt_to(one, 1) for sender, one in enumerate(sealed)},
         "context": round_context(),
         "receiver": 1,
-        "private_key": key_pairs(4)[1][0],
-        "holders": public_keys(4),
+        "private_keys": [key_pairs(4)[1][0]],
         **changes,
     }
-    return SCHEME.opening(arguments.pop("envelopes"), **arguments)
+    return SCHEME.opening(arguments.pop("dealt"), **arguments)
 
 
 @pytest.mark.parametrize(
@@ -53,11 +59,11 @@ def test_an_envelope_of_another_round_is_refused(sealed, context):
 
 def test_an_envelope_of_another_sender_or_receiver_is_refused(sealed):
     with pytest.raises(ShareRefused, match="goes from"):
-        share(sealed, envelopes={0: sealed[1].envelopes[1]})
+        share(sealed, dealt={0: dealt_to(sealed[1], 1)})
     with pytest.raises(ShareRefused, match="goes from"):
-        share(sealed, envelopes={0: sealed[0].envelopes[2]})
+        share(sealed, dealt={0: dealt_to(sealed[0], 2)})
     with pytest.raises(ShareRefused):
-        share(sealed, envelopes={9: sealed[0].envelopes[1]})
+        share(sealed, dealt={9: dealt_to(sealed[0], 1)})
 
 
 def test_a_rerouted_envelope_is_refused_though_its_frame_is_right(sealed):
@@ -65,21 +71,26 @@ def test_a_rerouted_envelope_is_refused_though_its_frame_is_right(sealed):
     blob = sealed[0].envelopes[1][14 + 4 : -32]
     forged = frame(3, (2).to_bytes(2, "little") + (1).to_bytes(2, "little") + blob)
     with pytest.raises(ShareRefused, match="does not open"):
-        share(sealed, envelopes={2: forged})
+        share(sealed, dealt={2: dealt_to(sealed[2], 1, forged)})
     altered = bytearray(blob)
     altered[5000] ^= 1
     forged = frame(3, bytes(2) + (1).to_bytes(2, "little") + bytes(altered))
     with pytest.raises(ShareRefused, match="does not open"):
-        share(sealed, envelopes={0: forged})
+        share(sealed, dealt={0: dealt_to(sealed[0], 1, forged)})
 
 
 def test_a_key_that_is_not_the_registered_one_is_refused(sealed):
-    with pytest.raises(ConfigurationError, match="private key"):
-        share(sealed, private_key=key_pairs(4)[2][0])
+    with pytest.raises(ShareRefused, match="does not hold"):
+        share(sealed, private_keys=[key_pairs(4)[2][0]])
     with pytest.raises(ConfigurationError, match="32 bytes"):
-        share(sealed, private_key=b"short")
+        share(sealed, private_keys=[b"short"])
     with pytest.raises(ConfigurationError, match="included"):
-        share(sealed, envelopes={})
+        share(sealed, dealt={})
+
+
+def test_an_envelope_says_which_of_several_keys_opens_it(sealed):
+    keys = [key_pairs(4)[j][0] for j in (3, 1, 0)]
+    assert share(sealed, private_keys=keys) == share(sealed)
 
 
 @pytest.mark.parametrize("bad", [bytes(32), b"short", (1).to_bytes(32, "little")])

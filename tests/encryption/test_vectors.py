@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from encryption_support import (
+    dealt_to,
     deterministic,
     key_pairs,
     openings_of,
@@ -24,14 +25,20 @@ from encryption_support import (
 
 from flwr_swarm.encryption import (
     Codec,
+    Dealt,
     ThresholdScheme,
     aggregate_hash,
+    hpke,
     payload_hash,
+    proof_hash,
     ring,
     shares_hash,
     wire,
 )
-from flwr_swarm.encryption.envelope import open_share
+from flwr_swarm.encryption.complaint import complain
+from flwr_swarm.encryption.dealing_wire import read_proof
+from flwr_swarm.encryption.edwards import montgomery_of
+from flwr_swarm.encryption.envelope import Channel, open_share
 from flwr_swarm.encryption.parameters import DEFAULT
 
 FILE = Path(__file__).parent / "vectors" / "threshold.json"
@@ -47,20 +54,20 @@ def lanes_of(member: int) -> np.ndarray:
     return (np.arange(LANES) * (member + 1) * 7919 % 2**22).astype(np.uint32)
 
 
-def share_hash(envelope: bytes) -> str:
-    share = open_share(
-        envelope,
-        context=round_context(),
-        sender=0,
-        receiver=1,
-        private_key=key_pairs(HOLDERS)[1][0],
-        parameters=DEFAULT,
+def share_hash(dealt: Dealt) -> str:
+    """Of member 0's share to member 1, key and masks."""
+    envelope, proof = wire.read_envelope(dealt.envelope, DEFAULT), read_proof(dealt.proof, DEFAULT)
+    private, public = key_pairs(HOLDERS)[1]
+    ephemeral = montgomery_of(proof.ephemeral)
+    channel = Channel(
+        context=round_context(), sender=0, receiver=1, public_key=public, ephemeral=ephemeral
     )
+    share = open_share(envelope, channel, hpke.shared_secret(private, ephemeral))
     return sha(wire.pack_residues(share))
 
 
-def make() -> tuple[dict[str, object], bytes]:
-    """All that is deterministic, and one envelope, which HPKE makes anew each time."""
+def make() -> dict[str, object]:
+    """A round with a deterministic source of randomness, to the last byte."""
     scheme, codec = ThresholdScheme(), Codec(members=4)
     sealed = seal_all(
         scheme, [lanes_of(i) for i in range(3)], holders=HOLDERS, threshold=THRESHOLD, seed="v"
@@ -85,8 +92,19 @@ def make() -> tuple[dict[str, object], bytes]:
         "aggregate_hash": aggregate_hash(merged).hex(),
         "openings": [sha(openings[holder]) for holder in range(HOLDERS)],
         "shares_hash_of_zeros": shares_hash([bytes(32)] * HOLDERS).hex(),
-        "share_0_to_1": share_hash(sealed[0].envelopes[1]),
-    }, sealed[0].envelopes[1]
+        "shares_hashes": [shares_hash(dealt_to(one, 0).hashes, one.proof).hex() for one in sealed],
+        "proof_0": base64.b64encode(sealed[0].proof).decode(),
+        "proof_hashes": [proof_hash(one.proof).hex() for one in sealed],
+        "envelope_0_to_1": base64.b64encode(sealed[0].envelopes[1]).decode(),
+        "share_0_to_1": share_hash(dealt_to(sealed[0], 1)),
+        "complaint_by_1_about_0": complain(
+            dealt_to(sealed[0], 1),
+            context=round_context(),
+            dealer=0,
+            private_key=key_pairs(HOLDERS)[1][0],
+            parameters=DEFAULT,
+        ).hex(),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -94,17 +112,15 @@ def pinned():
     return json.loads(FILE.read_text())
 
 
-def test_everything_deterministic_is_as_pinned(pinned):
-    made, _ = make()
-    assert made == {name: value for name, value in pinned.items() if name != "envelope_0_to_1"}
+def test_everything_is_as_pinned(pinned):
+    assert make() == pinned
 
 
 def test_the_pinned_envelope_still_opens(pinned):
-    envelope = base64.b64decode(pinned["envelope_0_to_1"])
-    assert share_hash(envelope) == pinned["share_0_to_1"]
+    envelope, proof = (base64.b64decode(pinned[name]) for name in ("envelope_0_to_1", "proof_0"))
+    dealt = Dealt(envelope=envelope, hashes=(), proof=proof)
+    assert share_hash(dealt) == pinned["share_0_to_1"]
 
 
 if __name__ == "__main__":
-    content, envelope = make()
-    content["envelope_0_to_1"] = base64.b64encode(envelope).decode()
-    FILE.write_text(json.dumps(content, indent=1) + "\n")
+    FILE.write_text(json.dumps(make(), indent=1) + "\n")

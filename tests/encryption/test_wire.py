@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from encryption_support import (
     Q,
+    dealt_to,
     frame,
     key_pairs,
     openings_of,
     pack60,
-    public_keys,
     round_context,
     seal_all,
 )
@@ -22,10 +24,13 @@ from flwr_swarm.encryption import (
     RingParameters,
     ThresholdScheme,
     aggregate_hash,
+    dealing_wire,
     envelope_hash,
     payload_hash,
+    proof_hash,
     wire,
 )
+from flwr_swarm.encryption.complaint import complain
 from flwr_swarm.encryption.parameters import DEFAULT
 
 SCHEME = ThresholdScheme()
@@ -35,23 +40,37 @@ READERS = {
     "aggregate": lambda data: wire.read_aggregate(data, DEFAULT),
     "envelope": lambda data: wire.read_envelope(data, DEFAULT),
     "opening": lambda data: wire.read_opening(data, DEFAULT),
+    "proof": lambda data: dealing_wire.read_proof(data, DEFAULT),
+    "complaint": lambda data: dealing_wire.read_complaint(data, DEFAULT),
 }
-KINDS = {"ciphertext": 1, "aggregate": 2, "envelope": 3, "opening": 4}
+KINDS = {"ciphertext": 1, "aggregate": 2, "envelope": 3, "opening": 4, "proof": 5, "complaint": 6}
+SEALED = POLY + 30 + 16
+ORDER = 2**252 + 27742317777372353535851937790883648493
 
 
 @pytest.fixture(scope="module")
 def messages():
     lanes = [np.arange(10, dtype=np.uint32)] * 2
     sealed = seal_all(SCHEME, lanes, holders=3, threshold=2)
+    complaint = complain(
+        dealt_to(sealed[0], 1),
+        context=round_context(),
+        dealer=0,
+        private_key=key_pairs(3)[1][0],
+        parameters=DEFAULT,
+    )
     return {
         "ciphertext": sealed[0].payload,
         "aggregate": SCHEME.merge([one.payload for one in sealed]),
         "envelope": sealed[0].envelopes[1],
         "opening": openings_of(SCHEME, sealed, holders=3, who=[1])[1],
+        "proof": sealed[0].proof,
+        "complaint": complaint,
+        "sealed": sealed[0],
     }
 
 
-def users(data):
+def users(data, sealed):
     """All that a member does with bytes from another party, and the errors it may raise."""
     merged = {
         "ciphertext": [SCHEME.merge, payload_hash],
@@ -61,17 +80,18 @@ def users(data):
         ],
         "envelope": [
             envelope_hash,
-            lambda e: SCHEME.opening(
-                {0: e},
-                context=round_context(),
-                receiver=1,
-                private_key=key_pairs(3)[1][0],
-                holders=public_keys(3),
-            ),
+            lambda e: opening_of(replace(dealt_to(sealed, 1), envelope=e)),
         ],
+        "proof": [proof_hash, lambda p: opening_of(replace(dealt_to(sealed, 1), proof=p))],
     }
     merged["ciphertext"][0] = lambda p: SCHEME.merge([p])
-    return merged.get(data, [READERS["opening"]])
+    return merged.get(data, [])
+
+
+def opening_of(dealt):
+    return SCHEME.opening(
+        {0: dealt}, context=round_context(), receiver=1, private_keys=[key_pairs(3)[1][0]]
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -84,7 +104,7 @@ def test_any_changed_byte_is_refused_by_everyone_who_reads_it(messages, kind, da
         st.one_of(st.integers(0, 60), st.integers(-40, -1), st.integers(0, len(message) - 1))
     )
     message[place] ^= data.draw(st.integers(1, 255))
-    for use in [READERS[kind], *users(kind)]:
+    for use in [READERS[kind], *users(kind, messages["sealed"])]:
         with pytest.raises((WireError, ShareRefused)):
             use(bytes(message))
 
@@ -110,7 +130,7 @@ def test_no_message_passes_for_another_kind_or_ring(messages, kind):
                 read(messages[kind])
     prime = RingParameters(plain_modulus=1032193, lane_bits=9)
     with pytest.raises(WireError, match="ring"):
-        getattr(wire, f"read_{kind}")(messages[kind], prime)
+        getattr(module(kind), f"read_{kind}")(messages[kind], prime)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -146,8 +166,12 @@ def test_random_bodies_in_a_right_frame_give_only_wire_errors(kind, data):
     if kind == "ciphertext":
         again = wire.write_ciphertext(parsed.lanes, [wire.pack_residues(parsed.residues)], DEFAULT)
     else:
-        again = getattr(wire, f"write_{kind}")(parsed, DEFAULT)
+        again = getattr(module(kind), f"write_{kind}")(parsed, DEFAULT)
     assert again == data
+
+
+def module(kind: str):
+    return dealing_wire if kind in {"proof", "complaint"} else wire
 
 
 def le(value: int, size: int) -> bytes:
@@ -169,10 +193,10 @@ BAD = {
     "last residue 2^60-1": ("ciphertext", le(1, 4) + pack60([0] * 4095 + [2**60 - 1])),
     "no summands": ("aggregate", le(1, 4) + le(0, 2) + zeros(1)),
     "too many summands": ("aggregate", le(1, 4) + le(257, 2) + zeros(1)),
-    "sender 256": ("envelope", le(256, 2) + le(0, 2) + bytes(POLY + 48)),
-    "receiver 256": ("envelope", le(0, 2) + le(256, 2) + bytes(POLY + 48)),
-    "short envelope": ("envelope", le(0, 2) + le(1, 2) + bytes(POLY + 47)),
-    "long envelope": ("envelope", le(0, 2) + le(1, 2) + bytes(POLY + 49)),
+    "sender 256": ("envelope", le(256, 2) + le(0, 2) + bytes(32 + SEALED)),
+    "receiver 256": ("envelope", le(0, 2) + le(256, 2) + bytes(32 + SEALED)),
+    "short envelope": ("envelope", le(0, 2) + le(1, 2) + bytes(31 + SEALED)),
+    "long envelope": ("envelope", le(0, 2) + le(1, 2) + bytes(33 + SEALED)),
     "no senders": ("opening", le(1, 2) + bytes(32) + le(0, 2) + zeros(1)),
     "senders twice": ("opening", le(1, 2) + bytes(32) + le(2, 2) + le(3, 2) * 2 + zeros(1)),
     "senders unsorted": (
@@ -185,6 +209,19 @@ BAD = {
         "opening",
         le(1, 2) + bytes(32) + le(1, 2) + le(3, 2) + pack60([0, Q] + [0] * 4094),
     ),
+    "proof of one row": ("proof", le(0, 2) + le(1, 2) + bytes(32 + 30 + 64)),
+    "proof of 257 rows": ("proof", le(0, 2) + le(257, 2) + bytes(32 + 257 * 30 + 64)),
+    "a row too few": ("proof", le(0, 2) + le(3, 2) + bytes(32 + 60 + 64)),
+    "proof of sender 256": ("proof", le(256, 2) + le(2, 2) + bytes(32 + 60 + 64)),
+    "coefficient q": (
+        "proof",
+        le(0, 2) + le(2, 2) + bytes(32) + pack60([0] * 7 + [Q]) + bytes(64),
+    ),
+    "complaint about 256": ("complaint", le(256, 2) + le(0, 2) + bytes(32)),
+    "complaint by 256": ("complaint", le(0, 2) + le(256, 2) + bytes(32)),
+    "half a revelation": ("complaint", le(0, 2) + le(1, 2) + bytes(32 + 64)),
+    "challenge L": ("complaint", le(0, 2) + le(1, 2) + bytes(64) + le(ORDER, 32) + bytes(32)),
+    "response L": ("complaint", le(0, 2) + le(1, 2) + bytes(96) + le(ORDER, 32)),
 }
 
 

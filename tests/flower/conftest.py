@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "encryption"))  # the crooked dealer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Flower's typer still uses a deprecated name of click's

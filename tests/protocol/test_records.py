@@ -24,6 +24,7 @@ from flwr_swarm.protocol.memory_blobs import from_blobs, to_blobs
 from flwr_swarm.protocol.messages import (
     EnrolReply,
     EnrolRequest,
+    Evidence,
     HeldSum,
     MergeReply,
     MergeRequest,
@@ -34,6 +35,7 @@ from flwr_swarm.protocol.messages import (
     Place,
     RecallReply,
     RecallRequest,
+    ReportRequest,
     SealReply,
     SealRequest,
 )
@@ -74,6 +76,7 @@ seal_replies = st.builds(
     layout=blobs,
     payload=blobs,
     envelopes=st.lists(blobs, max_size=3).map(tuple),
+    proof=blobs,
 )
 held_sums = st.builds(HeldSum, threshold=counts, included=members, layout=blobs, merged=blobs)
 
@@ -101,6 +104,7 @@ def open_requests(draw: Any) -> OpenRequest:
         envelope_hashes={
             m: tuple(draw(st.lists(hashes, max_size=3))) for m in certificate.included
         },
+        proofs={m: draw(blobs) for m in certificate.included},
     )
 
 
@@ -142,7 +146,33 @@ KINDS: dict[str, tuple[Any, Any]] = {
         write.merge_reply,
     ),
     "open_request": (open_requests(), write.open_request),
-    "open_reply": (st.builds(OpenReply, member=counts, opening=blobs), write.open_reply),
+    "open_reply": (
+        st.one_of(
+            st.builds(OpenReply, member=counts, opening=blobs.filter(bool)),
+            st.builds(
+                OpenReply,
+                member=counts,
+                complaints=st.lists(blobs, min_size=1, max_size=3).map(tuple),
+            ),
+        ),
+        write.open_reply,
+    ),
+    "report_request": (
+        st.builds(
+            ReportRequest,
+            place=places,
+            evidence=st.builds(
+                Evidence,
+                round=counts,
+                dealer=counts,
+                complaint=blobs,
+                envelope=blobs,
+                envelope_hashes=st.lists(hashes, max_size=3).map(tuple),
+                proof=blobs,
+            ),
+        ),
+        write.report_request,
+    ),
     "nudge_request": (st.builds(NudgeRequest, place=places, round=counts), write.nudge_request),
     "recall_request": (
         st.builds(
@@ -209,6 +239,17 @@ def test_a_malformed_message_is_a_wire_error_and_nothing_else(
         del content[BLOBS]
     with suppress(WireError):
         getattr(Fields(content), kind)()
+
+
+@pytest.mark.parametrize(
+    ("complaints", "named"),
+    [(0, []), (1, ["opening"]), (1, []), (2, ["complaint/0"]), (257, ["complaint/0"]), (-1, [])],
+)
+def test_an_open_reply_is_an_opening_or_complaints(complaints: int, named: list[str]) -> None:
+    fields = {"member": 1, "complaints": complaints}
+    content = RecordDict(write.swarm_records("open", fields, dict.fromkeys(named, b"data")))
+    with pytest.raises(WireError):
+        Fields(content).open_reply()
 
 
 @BY_KIND

@@ -64,7 +64,7 @@ def test_a_seal_has_one_share_for_each_holder_in_their_order(
         sealed = dataclasses.replace(
             view.current,
             seals=tuple(
-                dataclasses.replace(seal, shares_hash=hash_of(reply.envelopes))
+                dataclasses.replace(seal, shares_hash=hash_of(reply))
                 if seal.member == reply.member
                 else seal
                 for seal in view.current.seals
@@ -78,5 +78,6 @@ def test_a_seal_has_one_share_for_each_holder_in_their_order(
     assert not accepted(dataclasses.replace(honest, envelopes=wrong(honest.envelopes)))
 
 
-def hash_of(envelopes: tuple[bytes, ...]) -> bytes:
-    return encryption.shares_hash([encryption.envelope_hash(e) for e in envelopes])
+def hash_of(reply: SealReply) -> bytes:
+    hashes = [encryption.envelope_hash(e) for e in reply.envelopes]
+    return encryption.shares_hash(hashes, reply.proof)

@@ -1,0 +1,14 @@
+"""Import what warns while it is imported, before warnings become errors."""
+
+import sys
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "encryption"))  # the crooked dealer
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Flower's typer still uses a deprecated name of click's
+    import flwr_swarm.flower.replay
+    import flwr_swarm.flower.state
+
+__all__ = ["flwr_swarm"]

@@ -1,0 +1,114 @@
+"""The end of every example: the network behaves, a quorum lives, and the run must go on.
+
+From whatever state an example left, an honest relay that knows the ledger and the models ends the
+running round, opens one of its own, and sees the round after that sealed by every honest member.
+"""
+
+from __future__ import annotations
+
+from machine_faulty import MERGES, OPENS, Faulty
+from machine_relay import Relay
+from machine_site import Site
+from machine_world import Parcel, World
+
+from flwr_swarm.protocol.hashing import model_hash
+from flwr_swarm.protocol.ledger import ProposeCall, VoteCall
+from flwr_swarm.protocol.types import Change, Kind
+
+ROUNDS = 3
+"""What an example left may cost two; the one after is opened."""
+MOVES = 40
+MANNERS = ("silent", "honest", "mute", "liar")
+
+
+class Ending:
+    """What is left of an example when everything that is not faulty works again."""
+
+    def __init__(self, world: World, sites: list[Site], seed: int) -> None:
+        self.world = world
+        self.sites = sites
+        self.honest = [site for site in sites if not isinstance(site, Faulty)]
+        self.seed = seed
+        self.told = 0
+
+    def check(self, relay: Relay) -> None:
+        """Go on with this relay or, where the seed says so, with one that comes new."""
+        world = self.world
+        for site in self.honest:
+            if site.running is not None:
+                site.go_on()
+            site.up = True
+        world.wire.clear()
+        if self.seed & 16:
+            relay = Relay(world, world.first_model())
+        for attempt in range(ROUNDS):
+            if not world.state.running:
+                self._reinstate()
+            number = self._round(relay)
+            if relay.opened == number:
+                world.reached[f"ended in attempt {attempt + 1}"] += 1
+                break
+        else:
+            raise AssertionError(f"{ROUNDS} rounds with a quorum alive, and none was opened")
+        self._everybody_seals(relay)
+
+    def _round(self, relay: Relay) -> int:
+        """The running round, or the next, to its end, whatever that is; its number."""
+        world = self.world
+        number = world.state.current.round.number + (not world.state.running)
+        for _ in range(MOVES):
+            parcels = relay.act()
+            for parcel in parcels:
+                self._deliver(relay, parcel)
+            current = world.state.current.round
+            if current.number == number and not world.state.running:
+                relay.follow(world.view())
+                return number
+            if not parcels and world.state.running:
+                world.clock = max(world.clock, world.deadline) + 1
+            elif not parcels:  # nobody sealed
+                relay.asked.discard(("seal", number))
+                return number
+        raise AssertionError(f"round {number} stands still ({world.state.current.round.phase})")
+
+    def _deliver(self, relay: Relay, parcel: Parcel) -> None:
+        site = self.sites[parcel.to]
+        if not isinstance(site, Faulty):
+            relay.take(site.start(parcel), site.index)
+            return
+        manner = MANNERS[(self.seed >> 2 * (site.index % 2)) % 4]
+        if manner == "silent" or (manner == "mute" and parcel.kind != "seal"):
+            return
+        if manner == "liar" and parcel.kind in {"merge", "open"}:
+            self.told += 1
+            ways = len(MERGES) if parcel.kind == "merge" else len(OPENS)
+            for reply in site.misbehave(parcel, (self.seed + self.told) % ways):
+                relay.take(reply, site.index)
+            return
+        relay.take(site.honestly(parcel), site.index)
+
+    def _reinstate(self) -> None:
+        """Members vote back the honest among them whom misses suspended."""
+        world = self.world
+        for site in self.honest:
+            if not world.state.members[site.index].suspended:
+                continue
+            change = Change(kind=Kind.REINSTATE, seat=site.index, policy=world.state.policy)
+            first, *others = self.honest
+            first.node.submit(ProposeCall(change=change))
+            number = len(world.state.proposals)
+            for voter in others:
+                if world.state.members[site.index].suspended:
+                    voter.node.submit(VoteCall(proposal=number, support=True))
+            assert not world.state.members[site.index].suspended
+            world.reached["reinstated"] += 1
+
+    def _everybody_seals(self, relay: Relay) -> None:
+        """The round after: every honest member takes the opened model, and no other."""
+        for parcel in relay.act():
+            if not isinstance(self.sites[parcel.to], Faulty):
+                relay.take(self.sites[parcel.to].start(parcel), parcel.to)
+        current = self.world.state.current.round
+        parent = model_hash(relay.model, relay.state)
+        sealed = {seal.member for seal in current.seals if seal.parent == parent}
+        assert sealed >= {site.index for site in self.honest}

@@ -1,0 +1,275 @@
+"""What a faulty member does instead: it has its keys, all that the relay saw, and no scruples."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from crooked import crooked
+from machine_relay import Relay
+from machine_site import CHARGE, LAYOUT, Site
+from machine_world import CHAIN_ID, CONTRACT, Parcel, World, altered
+
+from flwr_swarm import encryption
+from flwr_swarm._exceptions import LedgerError, SwarmError
+from flwr_swarm.encryption import Dealt, RoundContext, Sealed, ThresholdScheme, modular, wire
+from flwr_swarm.encryption.cipher import encrypt
+from flwr_swarm.encryption.holding import held_share
+from flwr_swarm.encryption.key import OneTimeKey
+from flwr_swarm.encryption.parameters import DEFAULT, DEGREE
+from flwr_swarm.encryption.randomness import Stream, uniform
+from flwr_swarm.protocol.hashing import model_hash
+from flwr_swarm.protocol.ledger import CertifyCall, LedgerCall, SealCall
+from flwr_swarm.protocol.member import holder_keys, round_context
+from flwr_swarm.protocol.messages import MergeReply, OpenReply, SealReply
+from flwr_swarm.protocol.payload import aggregate_hash, encode_layout, payload_hash
+from flwr_swarm.protocol.types import Certificate, LedgerView
+
+SEALS = (
+    "inconsistent shares",
+    "a copied ciphertext",
+    "an amplified ciphertext",
+    "a stale ciphertext",
+    "overfull lanes",
+    "a hash of nothing",
+    "another payload than sealed",
+    "an odd layout",
+    "a false witness",
+    "another model",
+)
+MERGES = ("a wrong sum", "two sums", "a smaller sum", "a bad signature", "garbage for a sum")
+OPENS = ("garbage", "random shares", "another set", "another's opening")
+SILENT, HONEST = "silent", "honest"
+
+
+class Faulty(Site):
+    """A member that follows the protocol only as far as `manner` says."""
+
+    def __init__(self, world: World, index: int, relay: Callable[[], Relay]) -> None:
+        super().__init__(world, index, keystore=False)
+        self.relay = relay
+        self.die = random.Random(index)  # noqa: S311
+        self.spent: bytes | None = None
+        """Its last own ciphertext."""
+
+    def misbehave(self, parcel: Parcel, manner: int) -> list[Any]:
+        """Its replies to a message; `manner` picks among the ways to break this step."""
+        ways = {"seal": SEALS, "merge": MERGES, "open": OPENS}.get(parcel.kind, (SILENT,))
+        choices = (*ways, SILENT, HONEST, HONEST)
+        how = choices[manner % len(choices)]
+        self.world.reached[f"faulty: {how}"] += 1
+        try:
+            if how == SILENT:
+                return []
+            if how == HONEST:
+                return [self.honestly(parcel)]
+            if parcel.kind == "seal":
+                return self._seal_falsely(parcel, how)
+            if parcel.kind == "merge":
+                return self._merge_falsely(parcel, how)
+            return self._open_falsely(parcel, how)
+        except SwarmError as error:
+            self.world.reached[f"faulty stopped: {type(error).__name__}"] += 1
+            return []
+
+    def honestly(self, parcel: Parcel) -> Any:
+        return self.start(parcel)
+
+    def call(self, call: LedgerCall) -> bool:
+        """Whether the ledger took it."""
+        try:
+            self.node.submit(call)
+        except LedgerError as error:
+            self.world.reached[f"faulty refused: {getattr(error, 'reason', error)}"] += 1
+            return False
+        return True
+
+    # --- trip 1 --------------------------------------------------------------------------------
+
+    def _seal_falsely(self, parcel: Parcel, how: str) -> list[Any]:
+        world, view = self.world, self.node.view()
+        current = view.current
+        number = current.number + (current.phase.name != "SEALING")
+        model, state = parcel.model, parcel.state
+        if how == "another model":
+            model = world.crafted(model)
+        parent = world.keep(model, state)
+        context = RoundContext(chain_id=CHAIN_ID, contract=CONTRACT, round=number, anchor=parent)
+        lanes: Any = self.lanes(number, model)
+        if how == "overfull lanes":
+            lanes = np.full_like(lanes, 2**24 - 1)
+        crook = how == "inconsistent shares"
+        victims = [h for h in range(len(view.members)) if crook and self.die.random() < 0.5]
+        sealed = self._sealed(view, context, lanes, victims)
+        payload, envelopes = sealed.payload, sealed.envelopes
+        layout = encode_layout((("odd", 2),) if how == "an odd layout" else LAYOUT)
+        others = [r for (n, i), r in self.relay().seals.items() if n == number and i != self.index]
+        if how == "a copied ciphertext" and others:
+            payload, lanes = others[0].payload, world.book.content(others[0].payload)
+        if how == "an amplified ciphertext" and others:
+            payload, lanes = doubled(others[0].payload), None
+        if how == "a stale ciphertext" and self.spent is not None:
+            payload, lanes = self.spent, None
+        self.spent = sealed.payload
+        reply = SealReply(
+            round=number,
+            member=self.index,
+            layout=layout,
+            payload=payload,
+            envelopes=envelopes,
+            proof=sealed.proof,
+        )
+        hashes = [encryption.envelope_hash(e) for e in envelopes]
+        call = SealCall(
+            round=number,
+            parent=parent,
+            payload_hash=payload_hash("threshold", layout, payload, self.index),
+            shares_hash=encryption.shares_hash(hashes, sealed.proof),
+            reveal=self._secret(view, 0),
+            commitment=self.keys.commitment(CHAIN_ID, CONTRACT, self._reveals(view) + 1),
+            epsilon=view.members[self.index].epsilon + CHARGE,
+            verified=how in {"a false witness", "another model"},
+        )
+        world.book.encrypted(self.index, call.payload_hash, reply, lanes)
+        if how == "a hash of nothing":
+            self.call(replace(call, payload_hash=altered(call.payload_hash)))
+            return []
+        self.call(call)
+        if how == "another payload than sealed":
+            return [replace(reply, payload=self._fresh(view, context))]
+        return [reply]
+
+    def _sealed(
+        self, view: LedgerView, context: RoundContext, lanes: Any, victims: Sequence[int]
+    ) -> Sealed:
+        """As `ThresholdScheme.seal`, but the victims' shares are on no polynomial."""
+        random = self.world.random
+        with OneTimeKey.generate(random=random).spend() as secret:
+            envelopes, proof = crooked(
+                secret,
+                context=context,
+                sender=self.index,
+                holders=holder_keys(view),
+                threshold=view.policy.threshold,
+                random=random,
+                victims=victims,
+                share=lambda share: uniform(random, share.size),
+            )
+            payload = encrypt(
+                lanes,
+                secret=secret,
+                seed=context.common_seed(),
+                stream=Stream(random=random),
+                parameters=DEFAULT,
+            )
+        return Sealed(payload=payload, envelopes=envelopes, proof=proof)
+
+    def _fresh(self, view: LedgerView, context: RoundContext) -> bytes:
+        lanes = np.zeros(16, dtype=np.uint32)
+        return (
+            ThresholdScheme()
+            .seal(
+                lanes,
+                context=context,
+                sender=self.index,
+                holders=holder_keys(view),
+                threshold=view.policy.threshold,
+                random=self.world.random,
+            )
+            .payload
+        )
+
+    def _reveals(self, view: LedgerView) -> int:
+        return view.members[self.index].reveals
+
+    def _secret(self, view: LedgerView, ahead: int) -> bytes:
+        return self.keys.secret(CHAIN_ID, CONTRACT, self._reveals(view) + ahead)
+
+    # --- trip 2 --------------------------------------------------------------------------------
+
+    def _merge_falsely(self, parcel: Parcel, how: str) -> list[Any]:
+        view, updates = self.node.view(), dict(parcel.request.updates)
+        if not updates:
+            return []
+        honest = self._merged(view, updates)
+        if how in {"two sums", "a smaller sum"}:
+            updates.pop(max(updates))
+            smaller = self._merged(view, updates) if updates else honest
+            return [honest, smaller] if how == "two sums" else [smaller]
+        if how == "a wrong sum":
+            wrong = replace(honest.certificate, aggregate_hash=bytes([7]) * 32)
+            return [self._statement(wrong, honest.merged)]
+        if how == "a bad signature":
+            return [replace(honest, signature=altered(honest.signature))]
+        return [replace(honest, merged=b"garbage")]
+
+    def _merged(self, view: LedgerView, updates: dict[int, tuple[bytes, bytes]]) -> MergeReply:
+        merged = ThresholdScheme().merge([updates[i][1] for i in sorted(updates)])
+        certificate = Certificate(
+            round=view.current.number,
+            view=view.current.view,
+            included=tuple(sorted(updates)),
+            aggregate_hash=aggregate_hash("threshold", merged),
+        )
+        return self._statement(certificate, merged)
+
+    def _statement(self, certificate: Certificate, merged: bytes) -> MergeReply:
+        return MergeReply(
+            member=self.index,
+            certificate=certificate,
+            signature=self.keys.sign(CHAIN_ID, CONTRACT, certificate),
+            merged=merged,
+        )
+
+    # --- trip 3 --------------------------------------------------------------------------------
+
+    def _open_falsely(self, parcel: Parcel, how: str) -> list[Any]:
+        view, request = self.node.view(), parcel.request
+        self.call(CertifyCall(certificate=request.certificate, signatures=request.signatures))
+        context = round_context(view, view.current.number, view.current.parent)
+        senders = request.certificate.included
+        if how == "garbage":
+            return [OpenReply(member=self.index, opening=b"garbage")]
+        if how == "another's opening":
+            seen = [r.opening for (_, i), r in self.relay().opens.items() if i != self.index]
+            return [OpenReply(member=self.index, opening=seen[-1] if seen else b"")]
+        if how == "another set":
+            senders = senders[1:]
+            shares = [
+                held_share(
+                    Dealt(
+                        envelope=request.envelopes[sender],
+                        hashes=request.envelope_hashes[sender],
+                        proof=request.proofs[sender],
+                    ),
+                    context=context,
+                    sender=sender,
+                    receiver=self.index,
+                    keys={self.keys.encryption_key: self.keys.share_key_bytes},
+                    parameters=DEFAULT,
+                )
+                for sender in senders
+            ]
+            residues = shares[0]
+            for share in shares[1:]:
+                residues = modular.add(residues, share)
+        else:
+            residues = uniform(self.world.random, DEGREE)
+        opening = wire.Opening(
+            receiver=self.index, context=context.digest(), senders=senders, residues=residues
+        )
+        return [OpenReply(member=self.index, opening=wire.write_opening(opening, DEFAULT))]
+
+
+def doubled(payload: bytes) -> bytes:
+    """Twice another's update, under twice its key."""
+    once = wire.read_ciphertext(payload, DEFAULT)
+    twice = modular.add(once.residues, once.residues)
+    packed = [wire.pack_residues(chunk) for chunk in twice]
+    return wire.write_ciphertext(once.lanes, packed, DEFAULT)
+
+
+__all__ = ["HONEST", "MERGES", "OPENS", "SEALS", "SILENT", "Faulty", "model_hash"]
