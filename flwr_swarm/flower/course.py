@@ -75,14 +75,15 @@ class Course:
             )
         return ConfigRecord({**config, key: length})
 
-    def record(self, number: int, metrics: MetricRecord | None, view: LedgerView) -> None:
+    def record(self, number: int, metrics: MetricRecord | None, view: LedgerView | None) -> None:
         """Keep a round that is over; `metrics` is None if it led to no model.
 
+        `view` is the ledger after the round, None if it could not be read.
         A round that nobody sealed in is tried again under its number, and then counts once.
         """
         means: Metrics | None = None if metrics is None else dict(metrics)
         self._rounds[number] = Finished(
-            number=number, metrics=means, epsilon=_spent(view), length=self.length
+            number=number, metrics=means, epsilon=_spent(view) if view else {}, length=self.length
         )
 
     def reason(self, view: LedgerView, terms: Terms) -> str | None:

@@ -210,6 +210,8 @@ def test_the_first_rounds_cost_is_known_from_what_was_spent_before_it() -> None:
 
     course = Course(stop=[Budget()])
     assert course.reason(capped(0, 1_000_000), TERMS) is None
+    course.record(1, None, None)  # a round in which the ledger was out of reach
+    assert course.reason(capped(1, 1_000_000), TERMS) is None
     course.record(1, MetricRecord({"loss": 1.0}), capped(1, 3_500_000))
     why = course.reason(capped(1, 3_500_000), TERMS)
     assert why is not None
