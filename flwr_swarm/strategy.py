@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,46 +11,22 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from ._exceptions import LedgerError, ProtocolError, RoundVoid, SwarmError
-from .flower import records, write
-from .flower.driver import Outcome, RoundDriver
-from .flower.founding import Founding, Swarm
+from ._exceptions import LedgerError, RoundVoid
+from .flower.course import Course
+from .flower.founding import Founding
 from .flower.joining import Consortium
-from .flower.outcome import (
-    check_same,
-    comparable,
-    one_line,
-    plain_replies,
-    seal_replies,
-    stepped,
-)
-from .flower.replay import Spec, require_spec, restore, server_state, spec_of
-from .flower.results import Results
-from .flower.resuming import resumption
+from .flower.outcome import check_same, comparable
+from .flower.results import Evaluate, Results
 from .flower.round_grid import RoundGrid
-from .flower.trips import Clock, MemberGrid, Trips
-from .protocol.hashing import Arrays, model_hash
-from .protocol.member import last_certified
-from .protocol.memory import Parent
-from .protocol.messages import ModelProof, SealRequest
+from .flower.trips import Clock
+from .flower.wrapped import Wrapped
+from .protocol.quorum import SMALLEST_ENCRYPTED_SWARM
 from .protocol.relay import with_witnesses, witnesses_of
 from .protocol.terms import ENCRYPTIONS, Encryption, Terms
-from .protocol.types import LedgerView, Phase
-from .report.evidence import EvidenceWriter, default_directory
+from .relay import Relay
+from .stopping import AdaptiveInterval, Rule
 
 log = logging.getLogger("flwr.swarm")
-
-
-@dataclass(frozen=True)
-class _Training:
-    """The round that is out at the members."""
-
-    parent: Parent
-    started: float
-
-    @property
-    def number(self) -> int:
-        return self.parent.round
 
 
 class SwarmStrategy(Strategy):
@@ -94,6 +69,11 @@ class SwarmStrategy(Strategy):
         `threshold`, `min_included`, `epsilon_cap`, `fixed_leader`, `seal_seconds` and
         `merge_seconds` are the contract's. By default the run founds a swarm of whoever is
         connected, on a development chain of its own.
+    stop : sequence of Rule
+        When to end the run before its last round: see `flwr_swarm.stopping`. The members' vote
+        to stop the study always ends it.
+    interval : AdaptiveInterval, optional
+        How long members train locally in a round, from how the mean loss went.
     evidence : path, optional
         Where to keep the run's evidence for ``flwr-swarm verify``. Default: ``$FLWR_SWARM_DIR``,
         else ``swarm-runs/<run id>``.
@@ -125,12 +105,12 @@ class SwarmStrategy(Strategy):
         merge_seconds: int = 60,
         enrol_seconds: float = 60.0,
         consortium: Consortium | None = None,
+        stop: Sequence[Rule] = (),
+        interval: AdaptiveInterval | None = None,
         evidence: str | Path | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._inner = strategy
-        self._encrypted = encryption == ENCRYPTIONS[0]
-        self._spec = _spec(strategy, self._encrypted)
+        self._wrapped = Wrapped(strategy=strategy, encrypted=encryption == ENCRYPTIONS[0])
         self._founding = Founding(
             encryption=encryption,
             clip=clip,
@@ -142,19 +122,19 @@ class SwarmStrategy(Strategy):
             seal_seconds=seal_seconds,
             merge_seconds=merge_seconds,
         )
-        self._founding.check(self._weight_key(), self._spec)
-        smallest = 3 if self._encrypted else 1
-        available = int(_option(strategy, "min_available_nodes", smallest))
-        self._needed = max(members or available, smallest)
-        self._enrol_seconds = enrol_seconds
-        self._consortium = consortium
-        self._evidence_path = evidence
+        self._founding.check(self._wrapped.weight_key, self._wrapped.spec)
+        smallest = SMALLEST_ENCRYPTED_SWARM if self._wrapped.encrypted else 1
         self._clock = clock or Clock()
-        self._swarm: Swarm | None = None
-        self._driver: RoundDriver | None = None
-        self._evidence: EvidenceWriter | None = None
-        self._training: _Training | None = None
-        self._proof = ModelProof()
+        self._relay = Relay(
+            wrapped=self._wrapped,
+            founding=self._founding,
+            consortium=consortium,
+            needed=max(members or self._wrapped.available(smallest), smallest),
+            enrol_seconds=enrol_seconds,
+            course=Course(stop=stop, interval=interval),
+            directory=None if evidence is None else Path(evidence),
+            clock=self._clock,
+        )
         self._results = Results(model=ArrayRecord())
 
     # --- Flower's Strategy -----------------------------------------------------------------
@@ -167,7 +147,7 @@ class SwarmStrategy(Strategy):
         timeout: float = 3600,
         train_config: ConfigRecord | None = None,
         evaluate_config: ConfigRecord | None = None,
-        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+        evaluate_fn: Evaluate | None = None,
     ) -> Result:
         """Flower's own loop; afterwards the evidence is completed and the chain stopped.
 
@@ -178,11 +158,13 @@ class SwarmStrategy(Strategy):
         `initial_arrays` is used only if no model came of it yet.
         """
         self._results = results = Results(model=initial_arrays)
-        evaluate = results.centrally(evaluate_fn)
-        waiting = cast(Grid, RoundGrid(grid, clock=self._clock, patience=self._seconds_left))
+        evaluate, relay = results.centrally(evaluate_fn), self._relay
+        waiting = cast(Grid, RoundGrid(grid, clock=self._clock, patience=relay.seconds_left))
         try:
-            if self._consortium is not None:
-                self._take_up(waiting)
+            seal_seconds = self._founding.seal_seconds
+            if relay.consortium is not None:
+                relay.take_up(waiting, results)
+                seal_seconds = relay.connect(waiting)[0].policy.seal_seconds
             if results.ended:
                 log.info("%d of %d rounds of this study have ended", results.ended, num_rounds)
             if results.ended < num_rounds or not results.ended:
@@ -190,17 +172,19 @@ class SwarmStrategy(Strategy):
                     waiting,
                     results.model,
                     num_rounds - results.ended,
-                    min(timeout, float(self._seal_seconds())),
+                    min(timeout, float(seal_seconds)),
                     train_config,
                     evaluate_config,
                     evaluate,
                 )
             elif evaluate is not None:
                 evaluate(0, results.model)  # the loop has no round left to do it in
-            return results.result
+        except _Enough as enough:
+            log.info("the run ends before its last round: %s", enough)
         finally:
-            self._complete_evidence(results.model)
+            relay.complete_evidence(results.model)
             self.close()
+        return results.result
 
     def terms(self, capacity: int) -> Terms:
         """The numbers that all members of this strategy's swarm must share.
@@ -214,14 +198,11 @@ class SwarmStrategy(Strategy):
         capacity : int
             Most members that one sum can hold, 1 to 256. More members round coarser.
         """
-        return self._founding.terms(capacity, self._weight_key(), self._spec)
+        return self._founding.terms(capacity, self._wrapped.weight_key, self._wrapped.spec)
 
     def close(self) -> None:
         """Stop the chain that this strategy started. `start` calls it by itself."""
-        if self._swarm is not None:
-            self._swarm.close()
-        self._swarm = self._driver = self._evidence = self._training = None
-        self._proof = ModelProof()
+        self._relay.close()
 
     def summary(self) -> None:
         """Log the swarm's settings and the wrapped strategy's."""
@@ -230,7 +211,7 @@ class SwarmStrategy(Strategy):
             self._founding.encryption,
             "elected" if self._founding.fixed_leader is None else "fixed",
         )
-        self._inner.summary()
+        self._wrapped.strategy.summary()
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -239,88 +220,39 @@ class SwarmStrategy(Strategy):
 
         None if the round cannot begin now; the log says why, and the next one is tried.
         """
-        swarm, driver = self._founded(grid)
+        swarm, driver = self._relay.connect(grid)
+        sampling = self._wrapped.sampling(grid, swarm, "min_train_nodes", self._clock)
+        number = self._results.number(server_round)
+        course = self._relay.course
         try:
             view = driver.settle()
+            if (reason := course.reason(view, swarm.terms)) is not None:
+                raise _Enough(reason)
+            swarm.roster.refresh()
+            asked = course.config(config)
+            messages = list(self._wrapped.strategy.configure_train(number, arrays, asked, sampling))
         except (RoundVoid, LedgerError) as error:
             log.warning("no round begins: %s", error)
             return []
-        swarm.roster.refresh()
-        model = records.numpy_arrays(arrays)
-        state: Arrays = server_state(self._inner) if self._encrypted else {}
-        opens = view.current.number + (view.current.phase is not Phase.SEALING)
-        parent = Parent(round=opens, hash=model_hash(model, state), model=model, state=state)
-        if self._evidence is not None:
-            self._evidence.start(swarm, model, state)
-        sampling = self._members_only(swarm, grid, "min_train_nodes")
-        number = self._results.number(server_round)
-        try:
-            messages = list(self._inner.configure_train(number, arrays, config, sampling))
-        except RoundVoid as error:
-            log.warning("no round begins: %s", error)
-            return []
-        if self._encrypted:
+        if self._wrapped.encrypted:
             check_same(messages)
-        self._follow(view)
-        self._training = _Training(parent, self._clock.now())
-        marked = self._marked("seal", parent.round, swarm, state)
+        training = self._relay.begin(arrays, view)
+        marked = self._relay.marked("seal", training.number, training.parent.state)
         member_of = {node: member for member, node in swarm.nodes.items()}
         connected = {member_of[node] for node in grid.get_node_ids() if node in member_of}
         sampled = [member_of[message.metadata.dst_node_id] for message in messages]
         chosen = with_witnesses(sampled, view, connected)
-        return [
-            Message(
-                _merged(message.content, marked),
-                swarm.nodes[member],
-                message.metadata.message_type,
-            )
-            for message, member in zip(messages, chosen, strict=True)
-        ]
+        nodes = [swarm.nodes[member] for member in chosen]
+        return [_sent(m, marked, node) for m, node in zip(messages, nodes, strict=True)]
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Trips 2 and 3, then the wrapped strategy's step on the opened mean."""
-        training, driver, swarm = self._training, self._driver, self._swarm
-        if driver is None or swarm is None:
-            raise ProtocolError("aggregate_train was called before configure_train")
-        if training is None:  # no round began
-            return None, None
-        self._training = None
-        sealed = self._clock.now() - training.started
-        try:
-            outcome = driver.finish(training.number, seal_replies(replies, swarm))
-        except (RoundVoid, LedgerError) as void:
-            log.warning("%s", void)
-            self._record_void(training, driver, str(void), sealed)
-            return None, None
-        arrays, metrics = self._stepped(training.parent, outcome, swarm, sealed)
-        self._results.trained(self._results.number(server_round), metrics)
-        return arrays, metrics
-
-    def _stepped(
-        self, parent: Parent, outcome: Outcome, swarm: Swarm, sealed: float
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """The wrapped strategy's step on what a round came to, on record."""
-        number = parent.round
-        arrays, metrics = None, None
-        if not self._encrypted:
-            arrays, metrics = self._inner.aggregate_train(number, plain_replies(outcome))
-        elif (taken := stepped(self._inner, parent, outcome, swarm)) is not None:
-            arrays, metrics = records.array_record(taken.model), taken.metrics
-        else:
-            outcome = replace(outcome, opened=None)  # what leads nowhere counts as never opened
-        self._proof = ModelProof(
-            round=number, openings=outcome.opened.openings if outcome.opened else {}
-        )
-        log.info("%s", one_line(outcome, swarm))
-        try:
-            if self._evidence is not None:
-                self._evidence.record(outcome, swarm, metrics, {"seal": sealed, **outcome.seconds})
-        except OSError as error:  # a full disk must not cost the model
-            log.warning("round %d is missing from the evidence: %s", number, error)
+        arrays, metrics = self._relay.finish(replies)
         if arrays is not None:
             self._results.reached(arrays)
+        self._results.trained(self._results.number(server_round), metrics)
         return arrays, metrics
 
     def configure_evaluate(
@@ -331,181 +263,37 @@ class SwarmStrategy(Strategy):
         Under encryption they go to the last round's officers: only these can check the model, and
         no member evaluates one that it cannot check.
         """
-        swarm, driver = self._founded(grid)
-        sampling = self._members_only(swarm, grid, "min_evaluate_nodes")
+        swarm, driver = self._relay.connect(grid)
+        sampling = self._wrapped.sampling(grid, swarm, "min_evaluate_nodes", self._clock)
         number = self._results.number(server_round)
         try:
             view = driver.ledger.view()
-            self._follow(view)
-            messages = self._inner.configure_evaluate(number, arrays, config, sampling)
+            self._relay.follow(view)
+            asked = self._wrapped.strategy.configure_evaluate(number, arrays, config, sampling)
         except (RoundVoid, LedgerError) as error:
             log.warning("nobody evaluates: %s", error)
             return []
-        if self._encrypted:
+        if self._wrapped.encrypted:
             able = {swarm.nodes[member] for member in witnesses_of(view) if member in swarm.nodes}
-            messages = [m for m in messages if m.metadata.dst_node_id in able]
-        state: Arrays = server_state(self._inner) if self._encrypted else {}
-        marked = self._marked("evaluate", self._proof.round, swarm, state)
-        return [
-            Message(
-                _merged(message.content, marked),
-                message.metadata.dst_node_id,
-                message.metadata.message_type,
-            )
-            for message in messages
-        ]
+            asked = [message for message in asked if message.metadata.dst_node_id in able]
+        certified = self._relay.proof.round
+        marked = self._relay.marked("evaluate", certified, self._wrapped.state())
+        return [_sent(message, marked, message.metadata.dst_node_id) for message in asked]
 
     def aggregate_evaluate(
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
         """The wrapped strategy's own, on the replies that go together."""
-        number = self._results.number(server_round)
-        metrics = self._inner.aggregate_evaluate(number, comparable(replies, self._inner))
+        inner, number = self._wrapped.strategy, self._results.number(server_round)
+        metrics = inner.aggregate_evaluate(number, comparable(replies, inner))
         self._results.evaluated(server_round, metrics)
         return metrics
 
-    # --- parts -----------------------------------------------------------------------------
 
-    def _take_up(self, grid: Grid) -> None:
-        """Go on where the ledger stands: with another relay's last round, if it left one."""
-        swarm, driver = self._founded(grid)
-        model = records.numpy_arrays(self._results.model)
-        state: Arrays = server_state(self._inner) if self._encrypted else {}
-        taken = resumption(swarm, driver).take_up(model, state)
-        first = taken.parent.round if taken.outcome else taken.ended + 1
-        self._swarm = swarm = replace(swarm, first_round=first)
-        self._proof, self._results.ended = taken.proof, taken.ended
-        if taken.resumed:
-            self._results.reached(records.array_record(taken.parent.model))
-            if self._encrypted:
-                restore(self._inner, taken.parent.model, taken.parent.state)
-        if taken.outcome is not None:
-            if self._evidence is not None:
-                self._evidence.start(swarm, taken.parent.model, taken.parent.state)
-            _, metrics = self._stepped(taken.parent, taken.outcome, swarm, 0.0)
-            self._results.trained(taken.parent.round, metrics)
-
-    def _seconds_left(self, silent: set[int]) -> float | None:
-        training, driver, swarm = self._training, self._driver, self._swarm
-        if training is None or driver is None or swarm is None:
-            return None
-        members = {member for member, node in swarm.nodes.items() if node in silent}
-        return driver.seconds_for(training.number, members)
-
-    def _follow(self, view: LedgerView) -> None:
-        """Prove the model by the ledger's last certificate, also one that came unnoticed.
-
-        A round that was certified after we gave it up led to no model: its proof is empty.
-        """
-        certified = last_certified(view)
-        if certified is not None and certified.number != self._proof.round:
-            self._proof = ModelProof(round=certified.number)
-
-    def _founded(self, grid: Grid) -> tuple[Swarm, RoundDriver]:
-        if self._swarm is None or self._driver is None:
-            swarm = self._found(grid) if self._consortium is None else self._join(grid)
-            self._swarm = swarm
-            self._driver = RoundDriver(
-                place=swarm.place,
-                terms=swarm.terms,
-                ledger=swarm.ledger,
-                trips=Trips(grid=grid, nodes=swarm.nodes, clock=self._clock),
-                roster=swarm.roster,
-            )
-            self._evidence = EvidenceWriter(
-                default_directory(grid.run.run_id)
-                if self._evidence_path is None
-                else Path(self._evidence_path)
-            )
-        return self._swarm, self._driver
-
-    def _found(self, grid: Grid) -> Swarm:
-        return self._founding.found(
-            grid,
-            spec=self._spec,
-            weight_key=self._weight_key(),
-            needed=self._needed,
-            sampled=self._sampled,
-            seconds=self._enrol_seconds,
-            clock=self._clock,
-        )
-
-    def _join(self, grid: Grid) -> Swarm:
-        assert self._consortium is not None  # noqa: S101 - its one caller looked
-        return self._consortium.join(
-            grid,
-            terms=self.terms,
-            needed=self._needed,
-            sampled=self._sampled,
-            seconds=self._enrol_seconds,
-            clock=self._clock,
-        )
-
-    def _weight_key(self) -> str:
-        return str(_option(self._inner, "weighted_by_key", "num-examples"))
-
-    def _seal_seconds(self) -> int:
-        if self._consortium is None:
-            return self._founding.seal_seconds
-        return self._consortium.ledger().view().policy.seal_seconds
-
-    def _sampled(self, members: int) -> int:
-        fraction = float(_option(self._inner, "fraction_train", 1.0))
-        fewest = int(_option(self._inner, "min_train_nodes", 1))
-        return min(members, max(int(members * fraction), fewest))
-
-    def _members_only(self, swarm: Swarm, grid: Grid, least: str) -> Grid:
-        """The grid for sampling: as many members as the wrapped strategy waits for, or a quorum."""
-        return cast(
-            Grid,
-            MemberGrid(
-                grid,
-                swarm.nodes.values(),
-                needed=max(int(_option(self._inner, n, 1)) for n in ("min_available_nodes", least)),
-                quorum=max(swarm.policy.min_included, swarm.policy.threshold),
-                seconds=swarm.policy.seal_seconds,
-                clock=self._clock,
-            ),
-        )
-
-    def _marked(self, phase: str, number: int, swarm: Swarm, state: Arrays) -> write.Records:
-        request = SealRequest(place=swarm.place, round=number, proof=self._proof)
-        marked = write.seal_request(request, phase)
-        if state:
-            marked[records.STATE] = records.array_record(state)
-        return marked
-
-    def _complete_evidence(self, final: ArrayRecord) -> None:
-        """A finished training is never lost to a report that could not be written."""
-        if self._evidence is None or self._swarm is None:
-            return
-        state: Arrays = server_state(self._inner) if self._encrypted else {}
-        try:
-            self._evidence.finish(self._swarm, records.numpy_arrays(final), state)
-        except (SwarmError, OSError) as error:
-            log.warning("the run's evidence is incomplete: %s", error)
-
-    def _record_void(
-        self, training: _Training, driver: RoundDriver, why: str, sealed: float
-    ) -> None:
-        if self._evidence is None:
-            return
-        try:
-            view = driver.ledger.ledger.view()
-            self._evidence.record_void(training.number, view, why, {"seal": sealed})
-        except (LedgerError, OSError) as error:
-            log.warning("round %d is missing from the evidence: %s", training.number, error)
+class _Enough(Exception):
+    """A stop rule has a reason: the one way out of Flower's loop before its last round."""
 
 
-def _option(strategy: Strategy, name: str, default: Any) -> Any:
-    return getattr(strategy, name, default)
-
-
-def _spec(strategy: Strategy, encrypted: bool) -> Spec:
-    if encrypted:
-        return require_spec(strategy)
-    return spec_of(strategy) or Spec(name=type(strategy).__name__, parameters={})
-
-
-def _merged(content: RecordDict, marked: Mapping[str, Any]) -> RecordDict:
-    return RecordDict({**content, **marked})
+def _sent(message: Message, marked: Mapping[str, Any], node: int) -> Message:
+    content = RecordDict({**message.content, **marked})
+    return Message(content, node, message.metadata.message_type)

@@ -12,7 +12,7 @@ def train(bench: Bench, course: Course) -> MetricRecord | None:
     """One round, as a strategy that owns a course holds it."""
     bench.number += 1
     bench.errors = {}
-    if bench.swarm._swarm is not None:
+    if bench.swarm._relay.swarm is not None:
         bench.time.reach(bench.view().now)
     config = course.config(ConfigRecord())
     messages = list(bench.swarm.configure_train(bench.number, bench.model, config, bench.grid))
@@ -25,5 +25,5 @@ def train(bench: Bench, course: Course) -> MetricRecord | None:
 
 
 def reason(bench: Bench, course: Course) -> str | None:
-    assert bench.swarm._swarm is not None
-    return course.reason(bench.view(), bench.swarm._swarm.terms)
+    assert bench.swarm._relay.swarm is not None
+    return course.reason(bench.view(), bench.swarm._relay.swarm.terms)

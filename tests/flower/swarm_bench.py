@@ -172,7 +172,7 @@ class Bench:
         """Train one round; the new model, or None if the round came to none."""
         self.number += 1
         self.errors = {}
-        if self.swarm._swarm is not None:
+        if self.swarm._relay.swarm is not None:
             self.time.reach(self.view().now - self.skew)
         offered = self.model if model is None else model
         messages = sorted(  # stock strategies sample in random order
@@ -208,8 +208,8 @@ class Bench:
         return self.grid.contexts[FIRST_NODE + member]
 
     def view(self) -> LedgerView:
-        assert self.swarm._swarm is not None
-        return self.swarm._swarm.ledger.view()
+        assert self.swarm._relay.swarm is not None
+        return self.swarm._relay.swarm.ledger.view()
 
     def messages(self, phase: str, member: int | None = None) -> list[Message]:
         return [m for p, who, m in self.sent if p == phase and member in (None, who)]

@@ -158,8 +158,8 @@ def test_a_chain_that_stops_is_a_named_error_not_a_hang(
     def stop(member: int, message: Message) -> Message:
         if member == 1:
             monkeypatch.setattr(ReadOnlyLedger, "__init__", impatient)
-            monkeypatch.setattr(swarm.swarm._swarm.ledger.ledger, "_timeout", 0.1)
-            swarm.swarm._swarm.close()
+            monkeypatch.setattr(swarm.swarm._relay.swarm.ledger.ledger, "_timeout", 0.1)
+            swarm.swarm._relay.swarm.close()
         return message
 
     swarm.to_member[phase] = stop

@@ -56,7 +56,7 @@ def crook(monkeypatch: pytest.MonkeyPatch) -> Crook:
 
 
 def ledger_of(swarm: Bench, member: int) -> ChainLedger:
-    place = swarm.swarm._swarm.place
+    place = swarm.swarm._relay.swarm.place
     return ChainLedger(
         url=place.chain_url,
         contract=place.contract,
@@ -221,7 +221,7 @@ def test_a_lying_holder_gets_nobody_suspended(
 
 
 def reported(swarm: Bench, evidence: Evidence, member: int) -> str:
-    request = ReportRequest(place=swarm.swarm._swarm.place, evidence=evidence)
+    request = ReportRequest(place=swarm.swarm._relay.swarm.place, evidence=evidence)
     return swarm.refusal(member, RecordDict(write.report_request(request)))
 
 

@@ -43,7 +43,7 @@ def test_members_of_a_founded_consortium_train(
     view = swarm.bench.view()
     assert view.contract == swarm.contract
     assert view.current.number == 3
-    swarm.bench.swarm._complete_evidence(swarm.bench.model)
+    swarm.bench.swarm._relay.complete_evidence(swarm.bench.model)
     assert verify(tmp_path / "evidence").models == 3
 
 
@@ -58,7 +58,7 @@ def test_training_goes_on_without_a_removed_member_and_with_a_vacant_seat(
         seals = {seal.member for seal in swarm.bench.view().current.seals}
         assert seals == {0, 2, 3, 4}
     assert "not a member" in swarm.bench.errors["seal", 1]
-    swarm.bench.swarm._complete_evidence(swarm.bench.model)
+    swarm.bench.swarm._relay.complete_evidence(swarm.bench.model)
     assert verify(tmp_path / "evidence").models == 4
 
 
@@ -83,7 +83,7 @@ def test_a_change_that_is_passed_in_mid_round_does_not_cost_the_rounds_sum(
     # The fifth is not connected, so four seal; the committee of the round before still proves
     # the model, with as many openings as were needed then.
     assert swarm.bench.round() is not None
-    swarm.bench.swarm._complete_evidence(swarm.bench.model)
+    swarm.bench.swarm._relay.complete_evidence(swarm.bench.model)
     assert verify(tmp_path / "evidence").models == 3
 
 
@@ -187,7 +187,7 @@ def test_a_member_that_opens_rounds_with_junk_is_suspended_and_training_goes_on(
     assert view.members[3].suspended
     for _ in range(2):
         assert swarm.bench.round() is not None
-    swarm.bench.swarm._complete_evidence(swarm.bench.model)
+    swarm.bench.swarm._relay.complete_evidence(swarm.bench.model)
     assert verify(tmp_path / "evidence").models == 3
 
 

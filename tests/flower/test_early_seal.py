@@ -19,7 +19,7 @@ FAULTY = 3
 
 def opens_the_next_round(swarm: Bench, parent: bytes) -> None:
     """The faulty member seals on a model of its own, as early as the ledger takes it."""
-    place, view = swarm.swarm._swarm.place, swarm.view()
+    place, view = swarm.swarm._relay.swarm.place, swarm.view()
     keys = load_keys(swarm.context(FAULTY))
     me = view.member_at(keys.account)
     ledger = ChainLedger(

@@ -238,7 +238,7 @@ def test_a_site_that_comes_back_under_another_node_is_the_same_member(
     grid.contexts[new].node_id = new
     assert swarm.bench.round() is not None
     assert swarm.bench.view().current.certificate.included == (0, 1, 2, 3)
-    assert swarm.bench.swarm._swarm.nodes[3] == new
+    assert swarm.bench.swarm._relay.swarm.nodes[3] == new
 
 
 def test_a_member_that_joins_late_trains_from_its_first_message(
@@ -246,9 +246,9 @@ def test_a_member_that_joins_late_trains_from_its_first_message(
 ) -> None:
     swarm = founded(4)
     swarm.bench.grid.offline = {FIRST_NODE + 3}
-    swarm.bench.swarm._needed = 3
+    swarm.bench.swarm._relay.needed = 3
     assert swarm.bench.round() is not None
-    assert 3 not in swarm.bench.swarm._swarm.nodes
+    assert 3 not in swarm.bench.swarm._relay.swarm.nodes
     swarm.bench.grid.offline = set()
     assert swarm.bench.round() is not None
     assert swarm.bench.view().current.seal_of(3) is not None

@@ -85,7 +85,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
                 failing[:] = [True] if number == 2 else []
                 bench.round(shifted(bench.model) if number == 1 else None)
                 bench.all_errors += bench.errors.values()
-            bench.swarm._complete_evidence(bench.model)
+            bench.swarm._relay.complete_evidence(bench.model)
             handler.texts += [repr(part) for part in vars(bench.swarm).values()]
             yield Heard(bench, handler.texts, updates)
     finally:

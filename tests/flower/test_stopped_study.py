@@ -68,7 +68,7 @@ def test_a_vote_in_mid_round_loses_no_round_and_ends_the_study_for_every_member(
         assert error.startswith("StudyStopped: the members voted to stop this study")
     assert same(bench.model, after)
     assert swarm.ledger(0).view().current.number == 2
-    bench.swarm._complete_evidence(bench.model)
+    bench.swarm._relay.complete_evidence(bench.model)
     assert verify(bench.directory).models == 2
     restart(swarm, terms, 1, 2, 3)
     assert reason(bench, course) is None

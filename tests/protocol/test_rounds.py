@@ -77,7 +77,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield Scene(
             merging=views[0],
             certified=bench.view(),
-            terms=bench.swarm._swarm.terms,
+            terms=bench.swarm._relay.swarm.terms,
             sites=[
                 SwarmMember(identity=k, memory=load_memory(bench.context(m)), replay=replay)
                 for m, k in zip(MEMBERS, keys, strict=True)

@@ -62,7 +62,7 @@ def finished_run(path: Path) -> Run:
         once("seal", silent)  # the ledger never sees it
         bench.round()
         lead()
-        bench.swarm._complete_evidence(bench.model)
+        bench.swarm._relay.complete_evidence(bench.model)
         final = model_hash(values(bench.model), server_state(strategy)).hex()
     return Run(path, final, tuple(leaders))
 

@@ -105,7 +105,7 @@ def test_a_plaintext_run_verifies_its_chain(tmp_path: Path) -> None:
     app = apps.make_app(SwarmMod(accept_plaintext=True))
     with Bench(tmp_path, nodes=3, app=app, encryption="none") as bench:
         bench.round()
-        bench.swarm._complete_evidence(bench.model)
+        bench.swarm._relay.complete_evidence(bench.model)
         final = model_hash(values(bench.model), {}).hex()
     verified = verify(tmp_path)
     assert verified.certified == 1
@@ -118,5 +118,5 @@ def test_files_of_an_earlier_run_are_no_part_of_a_later_one(tmp_path: Path) -> N
         with Bench(tmp_path, nodes=3) as bench:
             for _ in range(rounds):
                 bench.round()
-            bench.swarm._complete_evidence(bench.model)
+            bench.swarm._relay.complete_evidence(bench.model)
         assert verify(tmp_path).certified == rounds

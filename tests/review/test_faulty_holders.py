@@ -57,7 +57,7 @@ def test_a_seal_has_one_share_for_each_holder_in_their_order(
     swarm.round()
     _, _, message = next(entry for entry in swarm.answered if entry[0] == "seal")
     honest = Fields(message.content).seal_reply()
-    driver, view = swarm.swarm._driver, swarm.view()
+    driver, view = swarm.swarm._relay.driver, swarm.view()
     assert driver is not None
 
     def accepted(reply: SealReply) -> bool:

@@ -21,7 +21,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Bench(directory, nodes=3) as swarm:
         swarm.round()
         swarm.round()
-        swarm.swarm._complete_evidence(swarm.model)
+        swarm.swarm._relay.complete_evidence(swarm.model)
     return directory
 
 
@@ -118,7 +118,7 @@ def test_a_round_that_nobody_sealed_has_no_seals_of_another(
     assert swarm.round() is None
     swarm.to_member.clear()
     assert swarm.round() is not None
-    swarm.swarm._complete_evidence(swarm.model)
+    swarm.swarm._relay.complete_evidence(swarm.model)
     first, missed, second = lines_of(swarm.directory)
     assert (missed["status"], missed["sealed"], missed["abstained"]) == ("void", [], [])
     assert missed["round"] == second["round"] == 2
@@ -131,5 +131,5 @@ def test_a_run_in_the_directory_of_an_older_one_can_be_verified(tmp_path: Path) 
         with Bench(tmp_path, nodes=3) as swarm:
             for _ in range(rounds):
                 swarm.round()
-            swarm.swarm._complete_evidence(swarm.model)
+            swarm.swarm._relay.complete_evidence(swarm.model)
     assert verify(tmp_path).models == 1

@@ -101,8 +101,8 @@ def test_an_enrolled_account_is_an_address() -> None:
 def test_the_name_of_a_site_is_one_line(bench: Callable[..., Bench]) -> None:
     swarm = bench(nodes=3, grid={"node_config": {"swarm-name": "a\nb\x1b[2K"}})
     swarm.plan()
-    assert swarm.swarm._swarm is not None
-    assert set(swarm.swarm._swarm.labels.values()) == {"a?b?[2K"}
+    assert swarm.swarm._relay.swarm is not None
+    assert set(swarm.swarm._relay.swarm.labels.values()) == {"a?b?[2K"}
 
 
 @pytest.mark.parametrize("key", [b"\x01".ljust(32, b"\0"), bytes(32)])

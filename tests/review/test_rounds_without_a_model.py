@@ -42,7 +42,7 @@ def test_one_member_that_seals_no_update_costs_a_round_not_the_run(
     assert swarm.errors == {}
     assert len(swarm.view().current.certificate.included) == 4
     assert not same(swarm.model, before)
-    swarm.swarm._complete_evidence(swarm.model)
+    swarm.swarm._relay.complete_evidence(swarm.model)
     proven = verify(swarm.directory)
     assert (proven.certified, proven.models) == (3, 2)
 
@@ -75,12 +75,12 @@ def test_a_certificate_that_the_relay_never_saw_does_not_end_the_run(
 ) -> None:
     swarm = bench(nodes=4)
     assert swarm.round() is not None
-    old = swarm.swarm._proof
+    old = swarm.swarm._relay.proof
     swarm.to_relay["open"] = lambda member, message: None
     model = swarm.model
     assert swarm.round() is None
     swarm.to_relay.clear()
-    swarm.swarm._proof = old  # as after a round that was given up, and certified later
+    swarm.swarm._relay.proof = old  # as after a round that was given up, and certified later
     assert swarm.round() is not None
     assert swarm.errors == {}
     assert not same(swarm.model, model)
