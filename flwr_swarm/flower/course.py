@@ -45,6 +45,11 @@ class Course:
         """The next round's local training; None if it is not adapted."""
         return None if self._interval is None else self._interval.after(self._known())
 
+    def forget(self) -> None:
+        """Begin anew, for another run of the same strategy object."""
+        self._rounds.clear()
+        self._start.clear()
+
     def recall(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Know the rounds of an earlier run of this study, from its evidence (rounds.jsonl).
 

@@ -273,6 +273,11 @@ class CourseMachine(RuleBasedStateMachine):
         self.course.record(number, None, self.view())
 
     @rule()
+    def another_run(self) -> None:
+        self.course.forget()
+        self.means, self.lines, self.number = [], [], 0
+
+    @rule()
     def votes(self) -> None:
         self.stopped = not self.stopped
 
