@@ -178,7 +178,7 @@ class Relay:
             outcome = replace(outcome, opened=None)  # what leads nowhere counts as never opened
         openings = outcome.opened.openings if outcome.opened else {}
         self.proof = ModelProof(round=number, openings=openings)
-        self.course.record(number, metrics, outcome.view)
+        self.course.record(number, metrics if arrays is not None else None, outcome.view)
         log.info("%s", one_line(outcome, swarm))
         try:
             if self.evidence is not None:
@@ -188,10 +188,10 @@ class Relay:
         return arrays, metrics
 
     def _record_void(self, number: int, driver: RoundDriver, why: str, sealed: float) -> None:
+        self.course.record(number, None, None)
         try:
-            view = driver.ledger.ledger.view()
-            self.course.record(number, None, view)
             if self.evidence is not None:
+                view = driver.ledger.ledger.view()
                 self.evidence.record_void(number, view, why, {"seal": sealed})
         except (LedgerError, OSError) as error:
             log.warning("round %d is missing from the evidence: %s", number, error)
@@ -237,3 +237,4 @@ class Relay:
             self.swarm.close()
         self.swarm = self.driver = self.evidence = self.training = None
         self.proof = ModelProof()
+        self.course.forget()

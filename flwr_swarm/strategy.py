@@ -180,7 +180,7 @@ class SwarmStrategy(Strategy):
             elif evaluate is not None:
                 evaluate(0, results.model)  # the loop has no round left to do it in
         except _Enough as enough:
-            log.info("the run ends before its last round: %s", enough)
+            log.info("the run ends here: %s", enough)
         finally:
             relay.complete_evidence(results.model)
             self.close()
@@ -221,14 +221,13 @@ class SwarmStrategy(Strategy):
         None if the round cannot begin now; the log says why, and the next one is tried.
         """
         swarm, driver = self._relay.connect(grid)
-        sampling = self._wrapped.sampling(grid, swarm, "min_train_nodes", self._clock)
-        number = self._results.number(server_round)
-        course = self._relay.course
+        number, course = self._results.number(server_round), self._relay.course
         try:
             view = driver.settle()
             if (reason := course.reason(view, swarm.terms)) is not None:
                 raise _Enough(reason)
             swarm.roster.refresh()
+            sampling = self._wrapped.sampling(grid, swarm, "min_train_nodes", self._clock)
             asked = course.config(config)
             messages = list(self._wrapped.strategy.configure_train(number, arrays, asked, sampling))
         except (RoundVoid, LedgerError) as error:

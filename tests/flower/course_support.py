@@ -20,7 +20,7 @@ class Heedless(Course):
 
 def train(bench: Bench, course: Course) -> MetricRecord | None:
     """One round, as a strategy that owns a course holds it."""
-    bench.swarm._course = Heedless()
+    bench.swarm._relay.course = Heedless()
     bench.number += 1
     bench.errors = {}
     if bench.swarm._relay.swarm is not None:

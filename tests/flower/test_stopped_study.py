@@ -62,7 +62,7 @@ def test_a_vote_in_mid_round_loses_no_round_and_ends_the_study_for_every_member(
         "the members voted to stop this study (the swarm is in epoch 2)"
     )
     after = bench.model
-    assert train(bench, course) is None  # a relay that goes on regardless
+    assert train(bench, course) is None
     assert set(bench.errors) == {("seal", member) for member in range(4)}
     for error in bench.errors.values():
         assert error.startswith("StudyStopped: the members voted to stop this study")
