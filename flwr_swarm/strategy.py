@@ -89,8 +89,9 @@ class SwarmStrategy(Strategy):
     consortium : Consortium, optional
         A swarm that its members founded before, on their own chain. Its policy then holds:
         `threshold`, `min_included`, `epsilon_cap`, `fixed_leader`, `seal_seconds` and
-        `merge_seconds` are the contract's. By default the run founds a swarm of whoever is
-        connected, on a development chain of its own.
+        `merge_seconds` are the contract's. By default it is the one that the environment names
+        (``FLWR_SWARM_CHAIN`` and ``FLWR_SWARM_CONTRACT``, as ``flwr-swarm relay`` sets them), else
+        the run founds a swarm of whoever is connected, on a development chain of its own.
     evidence : path, optional
         Where to keep the run's evidence for ``flwr-swarm verify``. Default: ``$FLWR_SWARM_DIR``,
         else ``swarm-runs/<run id>``.
@@ -144,7 +145,7 @@ class SwarmStrategy(Strategy):
         available = int(_option(strategy, "min_available_nodes", smallest))
         self._needed = max(members or available, smallest)
         self._enrol_seconds = enrol_seconds
-        self._consortium = consortium
+        self._consortium = consortium or Consortium.from_environment()
         self._evidence_path = evidence
         self._clock = clock or Clock()
         self._swarm: Swarm | None = None
@@ -198,6 +199,16 @@ class SwarmStrategy(Strategy):
             Most members that one sum can hold, 1 to 256. More members round coarser.
         """
         return self._founding.terms(capacity, self._weight_key(), self._spec)
+
+    def policy_settings(self, members: int) -> list[str]:
+        """What this strategy asks of a consortium's policy, as ``--policy`` takes it.
+
+        Parameters
+        ----------
+        members : int
+            How many found the consortium.
+        """
+        return [f"close_at={self._sampled(members)}", *self._founding.settings()]
 
     def close(self) -> None:
         """Stop the chain that this strategy started. `start` calls it by itself."""

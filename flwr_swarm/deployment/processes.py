@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-MARK: Final = "FLWR_SWARM_DEMO"
+MARK: Final = "FLWR_SWARM_MARK"
 """Environment variable whose value names one start."""
 _GRACE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05

@@ -1,0 +1,310 @@
+"""One member relays: its SuperLink, the members' nodes, and a run of the app to its end."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import tomllib
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from .._exceptions import ConfigurationError, FlowerRunError, FolderInUse
+from ..chain.locks import FileLock
+from ..flower.compat import Control
+from . import processes
+from .address import Address
+from .backoff import Backoff
+from .flower import RunConfig, configure, undisturbed
+from .keeper import Keeper
+from .layout import SiteFolder
+from .reach import why_not
+from .runs import Runner, started
+from .superlink import CONNECTION, SuperLink
+from .surroundings import of_relay
+
+WAIT_SECONDS: Final = 180.0
+RETRIES: Final = 2
+_START_SECONDS: Final = 60.0
+_TICK_SECONDS: Final = 0.5
+_TELL_SECONDS: Final = 15.0
+_ONLINE: Final = "online"
+_LOCK: Final = "relay.lock"
+_CHAIN_KEY: Final = "swarm-chain"
+_CONTRACT_KEY: Final = "swarm-contract"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a member asks of its relay.
+
+    Parameters
+    ----------
+    app : Path
+        Folder of the Flower app.
+    config : mapping
+        Overrides of the app's run config.
+    superlink : Address or None
+        One that runs on this machine already; None for the site's own.
+    needed : int or None
+        Nodes to wait for; None for all whose keys the site knows.
+    wait : float
+        Seconds to wait for them; then those that the policy needs are enough.
+    retries : int
+        How often a run that did not complete is begun again. The swarm goes on from its chain.
+    stream : callable or None
+        Receives the run's log as it grows.
+    """
+
+    app: Path
+    config: RunConfig = field(default_factory=dict)
+    superlink: Address | None = None
+    needed: int | None = None
+    wait: float = WAIT_SECONDS
+    retries: int = RETRIES
+    stream: Callable[[str], None] | None = None
+
+
+class Relay:
+    """Relays for one order. Use it as a context manager: leaving ends what it started.
+
+    Parameters
+    ----------
+    folder : SiteFolder
+        Of the member that relays.
+    order : Order
+    say : callable
+        Receives one line for each event.
+
+    Raises
+    ------
+    ConfigurationError
+        The site cannot relay, or the app is none.
+    FolderInUse
+        The site relays already.
+    """
+
+    def __init__(self, folder: SiteFolder, order: Order, *, say: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._settings = folder.settings()
+        self._order = order
+        self._say = say
+        self._mark = secrets.token_hex(8)
+        self._app_config = _config_of(order.app)
+        self._lock = FileLock(folder.path / _LOCK)
+        self._keeper: Keeper | None = None
+        self._address: Address | None = None
+        self._env: dict[str, str] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Relay:
+        self._folder.make_working_folders()
+        if not self._lock.acquire(end=0.0):
+            raise FolderInUse(f"{self._folder.path} relays already; end that one first")
+        self._stack.callback(self._lock.release)
+        try:
+            self._find_superlink()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with undisturbed(), self._stack:
+            if self._keeper is not None:
+                self._keeper.stop()
+            processes.end(self._mark)
+
+    def run(self) -> str:
+        """Run the app until it completed; returns the number of the run that did.
+
+        Raises
+        ------
+        FlowerRunError
+            It did not complete, also not when begun again.
+        ConfigurationError
+            Too few nodes are connected.
+        """
+        backoff = Backoff(first=2.0, most=30.0)
+        for attempt in range(self._order.retries + 1):
+            try:
+                self._await_superlink()
+                self._await_nodes()
+                return self._run_once()
+            except FlowerRunError as error:
+                if attempt == self._order.retries:
+                    raise
+                pause = backoff.after(attempt + 1)
+                left = self._order.retries - attempt
+                self._say(f"{_first_line(error)}; begins again in {pause:.0f} s ({left} left)")
+                self._pump(lambda: False, pause)
+        raise AssertionError("the loop returns or raises")
+
+    def _find_superlink(self) -> None:
+        order, settings = self._order, self._settings
+        if order.superlink is None:
+            own = SuperLink(self._folder, settings, mark=self._mark, say=self._say)
+            self._address, self._env = own.address, own.configure()
+            if why_not(own.address, self._folder.trust_root) is None:
+                self._say(f"{own.name} runs at {own.address} already")
+                return
+            self._folder.forget_relaying()
+            self._keeper = Keeper(own, say=self._say, backoff=Backoff(most=10.0))
+            self._keeper.begin()
+            return
+        self._address = order.superlink
+        self._env = of_relay(
+            self._folder,
+            role=f"relay:{settings.name}",
+            mark=self._mark,
+            chain=settings.chain,
+            contract=settings.contract,
+        )
+        configure(
+            self._folder.flower.resolve(),
+            CONNECTION,
+            address=str(order.superlink),
+            root=self._folder.trust_root,
+        )
+
+    def _await_superlink(self) -> None:
+        keeper, address = self._keeper, self._address
+        assert address is not None  # noqa: S101 - set on entering
+        if keeper is None:
+            why = why_not(address, self._folder.trust_root)
+            if why is not None:
+                raise FlowerRunError(f"the SuperLink at {address} does not answer: {why}")
+        elif not self._pump(lambda: keeper.ready, _START_SECONDS):
+            raise FlowerRunError(
+                f"{keeper.name} was not ready within {_START_SECONDS:.0f} s; see "
+                f"{self._folder.logs / 'superlink.log'}"
+            )
+
+    def _await_nodes(self) -> None:
+        assert self._address is not None  # noqa: S101 - set on entering
+        root = self._folder.trust_root.read_bytes()
+        enough = self._order.needed
+        last, told = -1, 0.0
+        begun = time.monotonic()
+        with Control(str(self._address), root) as control:
+            while True:
+                nodes = control.nodes()
+                wanted = len(nodes) if enough is None else enough
+                online = sum(node.status == _ONLINE for node in nodes)
+                passed = time.monotonic() - begun
+                if online >= max(wanted, 1):
+                    self._say(f"{online} of {len(nodes)} nodes are connected")
+                    return
+                if passed > self._order.wait:
+                    self._check_enough(online, len(nodes))
+                    return
+                if online != last or passed - told >= _TELL_SECONDS:
+                    left = self._order.wait - passed
+                    self._say(
+                        f"waits for nodes: {online} of {wanted} are connected; for {left:.0f} s "
+                        "more"
+                    )
+                    last, told = online, passed
+                self._pump(lambda: False, 1.0)
+
+    def _check_enough(self, online: int, known: int) -> None:
+        from .chain_facts import fewest_members  # noqa: PLC0415 - web3-free, but slow to import
+
+        least = self._order.needed
+        if least is None:
+            least = fewest_members(self._settings.chain, self._settings.contract)
+        if online < least:
+            raise ConfigurationError(
+                f"{online} of {known} nodes connected within {self._order.wait:.0f} s, and a sum "
+                f"needs {least}; start the missing sites with flwr-swarm site, or see in their "
+                "logs why they do not come"
+            )
+        self._say(f"goes on with {online} of {known} nodes, enough for a sum")
+
+    def _run_once(self) -> str:
+        log = self._folder.logs / "run.log"
+        runner = Runner(env=self._env, folder=self._folder.relay.resolve())
+        tail = _Tail(log, self._order.stream)
+
+        def every() -> None:
+            self._tick()
+            tail.look()
+
+        try:
+            runner.run(self._order.app.resolve(), self._config(), log=log.resolve(), every=every)
+        except BaseException:
+            run = started(log)
+            if self._keeper is None and run is not None:
+                with undisturbed():  # the SuperLink stays, so the run would go on
+                    runner.stop(run)
+            raise
+        finally:
+            tail.look()
+        return started(log) or ""
+
+    def _config(self) -> Mapping[str, str | int | float | bool]:
+        """The overrides, and chain and contract where the app has a place for them."""
+        ours = {_CHAIN_KEY: self._settings.chain, _CONTRACT_KEY: self._settings.contract}
+        return {k: v for k, v in ours.items() if k in self._app_config} | dict(self._order.config)
+
+    def _tick(self) -> None:
+        if self._keeper is not None:
+            self._keeper.tick()
+
+    def _pump(self, until: Callable[[], bool], seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while not until():
+            if time.monotonic() > end:
+                return False
+            self._tick()
+            time.sleep(_TICK_SECONDS)
+        return True
+
+
+class _Tail:
+    """Hands on what is added to a log."""
+
+    def __init__(self, log: Path, sink: Callable[[str], None] | None) -> None:
+        self._log = log
+        self._sink = sink
+        self._at = 0
+
+    def look(self) -> None:
+        """Hand on what is new, in whole lines."""
+        if self._sink is None or not self._log.exists():
+            return
+        with self._log.open("rb") as file:
+            if self._at > file.seek(0, 2):
+                self._at = 0
+            file.seek(self._at)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._at += len(whole)
+        if whole:
+            self._sink(whole.decode("utf-8", errors="replace"))
+
+
+def _config_of(app: Path) -> Mapping[str, object]:
+    """The app's own run config.
+
+    Raises
+    ------
+    ConfigurationError
+        The folder holds no Flower app.
+    """
+    try:
+        project = tomllib.loads((app / "pyproject.toml").read_text(encoding="utf-8"))
+        config = project["tool"]["flwr"]["app"].get("config", {})
+    except (OSError, tomllib.TOMLDecodeError, KeyError, AttributeError):
+        config = None
+    if not isinstance(config, dict):
+        raise ConfigurationError(
+            f"{app} is no Flower app: it needs a pyproject.toml with [tool.flwr.app]"
+        )
+    return config
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300]
