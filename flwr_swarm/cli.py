@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from . import __version__
 from ._exceptions import SwarmError
-from .commands import chain, consortium, contributions, member, output
+from .commands import chain, consortium, contributions, member, output, relay, site, up
 from .commands.options import Json
 
 app = typer.Typer(
@@ -31,6 +31,9 @@ app.add_typer(member.app, name="member")
 app.add_typer(consortium.app, name="consortium")
 app.add_typer(chain.app, name="chain")
 app.command(epilog=contributions.EXAMPLE)(contributions.contributions)
+app.command(epilog=up.EXAMPLE)(up.up)
+app.command(epilog=site.EXAMPLE)(site.site)
+app.command(epilog=relay.EXAMPLE)(relay.relay)
 _INTERRUPTED = 130
 
 

@@ -1,28 +1,25 @@
-"""A consortium's processes on one machine: chain, one SuperLink, and a SuperNode for each member."""
+"""A consortium's processes on one machine: chain, one SuperLink, and every member's SuperNode."""
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final, Self
 
-from .._exceptions import ConfigurationError, FolderInUse
-from ..chain.locks import FileLock
-from . import processes
+from .._exceptions import ConfigurationError
 from .address import is_free
 from .backoff import Backoff
 from .chain_process import ChainProcess
 from .consortium import Local
 from .flower import undisturbed
 from .keeper import Keeper
+from .session import Session
 from .superlink import SuperLink
 from .supernode import PATIENCE_SECONDS, SuperNode
 
 START_SECONDS: Final = 120.0
 _TICK_SECONDS: Final = 0.2
-_LOCK: Final = "up.lock"
-_MARK: Final = "up.mark"
 
 
 class Cluster:
@@ -56,9 +53,10 @@ class Cluster:
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self.local = local
-        self.mark = secrets.token_hex(8)
+        self._session = Session(local.path, "up")
+        self.mark = self._session.mark
         self._say = say
-        self._lock = FileLock(local.path / _LOCK)
+        self._stack = ExitStack()
         backoff = Backoff(first=1.0, most=15.0)
 
         def kept(service: ChainProcess | SuperLink | SuperNode) -> Keeper:
@@ -99,25 +97,18 @@ class Cluster:
         return (self.chain, *links, *self.nodes.values())
 
     def __enter__(self) -> Self:
-        if not self._lock.acquire(end=0.0):
-            raise FolderInUse(
-                f"another flwr-swarm up runs on {self.local.path}; end that one first"
-            )
-        try:
-            self._clear()
-        except BaseException:
-            self._lock.release()
-            raise
+        with ExitStack() as stack:
+            stack.enter_context(self._session)
+            for folder in self.local.sites:
+                stack.enter_context(Session(folder.path, "site", mark=self.mark))
+            self._check_ports()
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        with undisturbed():
-            try:
-                for keeper in reversed(self.keepers):
-                    keeper.stop()
-            finally:
-                processes.end(self.mark)
-                self._lock.release()
+        with undisturbed(), self._stack:
+            for keeper in reversed(self.keepers):
+                keeper.stop()
 
     def start(self, seconds: float = START_SECONDS) -> None:
         """Start everything, found the consortium if it is new, and wait until all work.
@@ -164,12 +155,7 @@ class Cluster:
                 f"not ready in time: {missing}; their logs are below {self.local.path} in logs"
             )
 
-    def _clear(self) -> None:
-        """End what an `up` left that was killed itself, and see that the ports are free."""
-        remembered = self.local.path / _MARK
-        if remembered.exists():
-            processes.end(remembered.read_text(encoding="ascii").strip())
-        remembered.write_text(self.mark, encoding="ascii")
+    def _check_ports(self) -> None:
         ports = {"the chain": self.local.chain_port, "the relay": self.relay.port}
         for name, folder in zip(self.local.names, self.local.sites, strict=True):
             ports[f"the node of {name}"] = folder.settings().node_port

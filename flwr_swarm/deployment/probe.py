@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -106,10 +107,8 @@ def _ask(app: Path, members: int, config: dict[str, Any]) -> dict[str, Any]:
         run_config={**_flat(flower.get("config", {})), **config},
     )
     server = getattr(import_module(module), name)
-    try:
+    with suppress(Found):
         server(_NoGrid(), context)
-    except Found:
-        pass
     if not found:
         raise ConfigurationError("its main function ended without SwarmStrategy.start")
     terms = found[0].terms(default_capacity(members))

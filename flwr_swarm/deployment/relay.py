@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .._exceptions import ConfigurationError, FlowerRunError, FolderInUse
-from ..chain.locks import FileLock
+from .._exceptions import ConfigurationError, FlowerRunError
 from ..flower.compat import Control
-from . import processes
 from .address import Address
 from .backoff import Backoff
-from .flower import RunConfig, configure, undisturbed
+from .flower import configure, overrides, undisturbed
 from .keeper import Keeper
 from .layout import SiteFolder
 from .reach import why_not
 from .runs import Runner, started
+from .session import Session
 from .superlink import CONNECTION, SuperLink
 from .surroundings import of_relay
 
@@ -31,7 +29,6 @@ _START_SECONDS: Final = 60.0
 _TICK_SECONDS: Final = 0.5
 _TELL_SECONDS: Final = 15.0
 _ONLINE: Final = "online"
-_LOCK: Final = "relay.lock"
 _CHAIN_KEY: Final = "swarm-chain"
 _CONTRACT_KEY: Final = "swarm-contract"
 
@@ -44,8 +41,8 @@ class Order:
     ----------
     app : Path
         Folder of the Flower app.
-    config : mapping
-        Overrides of the app's run config.
+    config : tuple of str
+        Overrides of the app's run config, as `flwr run --run-config` takes them.
     superlink : Address or None
         One that runs on this machine already; None for the site's own.
     needed : int or None
@@ -59,7 +56,7 @@ class Order:
     """
 
     app: Path
-    config: RunConfig = field(default_factory=dict)
+    config: tuple[str, ...] = ()
     superlink: Address | None = None
     needed: int | None = None
     wait: float = WAIT_SECONDS
@@ -91,9 +88,9 @@ class Relay:
         self._settings = folder.settings()
         self._order = order
         self._say = say
-        self._mark = secrets.token_hex(8)
+        self._session = Session(folder.path, "relay")
+        self._mark = self._session.mark
         self._app_config = _config_of(order.app)
-        self._lock = FileLock(folder.path / _LOCK)
         self._keeper: Keeper | None = None
         self._address: Address | None = None
         self._env: dict[str, str] = {}
@@ -101,21 +98,16 @@ class Relay:
 
     def __enter__(self) -> Relay:
         self._folder.make_working_folders()
-        if not self._lock.acquire(end=0.0):
-            raise FolderInUse(f"{self._folder.path} relays already; end that one first")
-        self._stack.callback(self._lock.release)
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(self._session)
             self._find_superlink()
-        except BaseException:
-            self.__exit__()
-            raise
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         with undisturbed(), self._stack:
             if self._keeper is not None:
                 self._keeper.stop()
-            processes.end(self._mark)
 
     def run(self) -> str:
         """Run the app until it completed; returns the number of the run that did.
@@ -233,7 +225,9 @@ class Relay:
             tail.look()
 
         try:
-            runner.run(self._order.app.resolve(), self._config(), log=log.resolve(), every=every)
+            runner.run(
+                self._order.app.resolve(), {}, log=log.resolve(), every=every, more=self._config()
+            )
         except BaseException:
             run = started(log)
             if self._keeper is None and run is not None:
@@ -244,10 +238,12 @@ class Relay:
             tail.look()
         return started(log) or ""
 
-    def _config(self) -> Mapping[str, str | int | float | bool]:
+    def _config(self) -> tuple[str, ...]:
         """The overrides, and chain and contract where the app has a place for them."""
-        ours = {_CHAIN_KEY: self._settings.chain, _CONTRACT_KEY: self._settings.contract}
-        return {k: v for k, v in ours.items() if k in self._app_config} | dict(self._order.config)
+        known = {_CHAIN_KEY: self._settings.chain, _CONTRACT_KEY: self._settings.contract}
+        ours = overrides({k: v for k, v in known.items() if k in self._app_config})
+        given = (ours, *self._order.config) if ours else self._order.config
+        return tuple(word for each in given for word in ("--run-config", each))
 
     def _tick(self) -> None:
         if self._keeper is not None:

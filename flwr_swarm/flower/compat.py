@@ -15,7 +15,7 @@ from flwr.app.metadata import Metadata
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.supercore.task_identity import TaskIdentity
 
-from .._exceptions import FlowerRunError
+from .._exceptions import ConfigurationError, FlowerRunError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -204,4 +204,22 @@ def _answered(what: str) -> Iterator[None]:
     except httpx.HTTPError as error:
         raise FlowerRunError(
             f"no answer from the SuperLink when asked to {what} ({type(error).__name__})"
+        ) from None
+
+
+def parse_config(texts: list[str]) -> dict[str, Any]:
+    """Overrides of a run config, as `flwr run --run-config` reads them.
+
+    Raises
+    ------
+    ConfigurationError
+        Flower would refuse them.
+    """
+    from flwr.common.config import parse_config_args  # noqa: PLC0415
+
+    try:
+        return dict(parse_config_args(texts))
+    except Exception as error:  # click's, or the TOML parser's
+        raise ConfigurationError(
+            f"the run config {texts} is not key=value with TOML values ({type(error).__name__})"
         ) from None
