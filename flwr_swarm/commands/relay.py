@@ -46,7 +46,8 @@ def relay(
     """
     from ..deployment.address import Address  # noqa: PLC0415 - slow to import
     from ..deployment.layout import SiteFolder  # noqa: PLC0415
-    from ..deployment.relay import Order, Relay  # noqa: PLC0415
+    from ..deployment.order import Order  # noqa: PLC0415
+    from ..deployment.relay import Relay  # noqa: PLC0415
     from .foreground import narrator, stoppable  # noqa: PLC0415
 
     say = narrator(as_json)

@@ -15,12 +15,13 @@ from typing import Final
 from .._exceptions import ConfigurationError, NoContract
 from ..chain.client import ReadOnlyLedger
 from ..chain.deploy import contract_address
-from ..commands import applications
+from ..commands import applications, policies
 from ..commands.plan import Plan
 from ..commands.strict import read_json, record, whole
 from ..keystore import Keystore
 from ..keystore.files import make_private_folder, write_private
 from ..keystore.passwords import from_file
+from ..protocol.quorum import check_protects
 from ..protocol.terms import Terms
 from ..protocol.types import Policy
 from .address import LOOPBACK, Address, free_ports
@@ -131,7 +132,10 @@ class Local:
             raise ConfigurationError(
                 f"up makes 1 to {MOST_MEMBERS} members on one machine, got {members}"
             )
-        rules = policy(terms)  # before anything is made
+        rules = policy(terms)  # all that can be refused is, before anything is made
+        policies.check(rules, range(members))
+        if terms.encryption == "threshold":
+            check_protects(rules, members)
         make_private_folder(path)
         if any(path.iterdir()):
             raise ConfigurationError(

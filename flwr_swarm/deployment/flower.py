@@ -92,7 +92,10 @@ def toml(value: str | int | float | bool) -> str:
     """One value as TOML."""
     if isinstance(value, bool):
         return str(value).lower()
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        # TOML has no pairs of surrogates, and wants this one character escaped beside JSON's.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)
 
 
 def end_of(log: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -12,6 +13,9 @@ from .backoff import Backoff
 STEADY_SECONDS: Final = 60.0
 """A process that lived so long has recovered: the next failure counts as the first."""
 READY_SECONDS: Final = 60.0
+_REMIND_SECONDS: Final = 60.0
+_LOOKING: Final = Backoff(first=1.0, factor=1.5, most=5.0)
+"""Between looks for what is missing: a look costs little, and its coming should be noticed."""
 
 
 class NotYet(SwarmError):
@@ -83,6 +87,8 @@ class Keeper:
         self._ready = False
         self._failures = 0
         self._due: float | None = None
+        self._looks = 0
+        self._told: tuple[str, float] = ("", -math.inf)
 
     @property
     def name(self) -> str:
@@ -151,12 +157,21 @@ class Keeper:
         try:
             self._process = self.service.start()
         except NotYet as missing:
-            self._again(str(missing), now, least=0.0, always=True)
+            self._look_again(str(missing), now)
             return
         self._started, self._ready = now, False
+        self._looks, self._told = 0, ("", -math.inf)
 
-    def _again(self, why: str, now: float, *, least: float, always: bool = False) -> None:
-        if not (self._restart or always):
+    def _look_again(self, why: str, now: float) -> None:
+        self._looks += 1
+        self._due = now + _LOOKING.after(self._looks)
+        told, when = self._told
+        if why != told or now - when >= _REMIND_SECONDS:
+            self._told = (why, now)
+            self._say(f"{self.name}: {why}; looks again every {_LOOKING.most:.0f} s")
+
+    def _again(self, why: str, now: float, *, least: float) -> None:
+        if not self._restart:
             self._say(f"{self.name}: {why}; it stays down")
             return
         self._failures += 1

@@ -72,8 +72,9 @@ def load_private(path: Path) -> ec.EllipticCurvePrivateKey:
     ConfigurationError
         It is no such key.
     """
+    data = read_private(path)
     try:
-        key = serialization.load_ssh_private_key(read_private(path), None)
+        key = serialization.load_ssh_private_key(data, None)
     except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, ec.EllipticCurvePrivateKey):

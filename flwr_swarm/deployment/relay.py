@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from .._exceptions import ConfigurationError, FlowerRunError
@@ -17,51 +14,19 @@ from .backoff import Backoff
 from .flower import configure, overrides, undisturbed
 from .keeper import Keeper
 from .layout import SiteFolder
+from .order import Order, config_of
 from .reach import why_not
-from .runs import Runner, started
+from .runs import Runner, Tail, started
 from .session import Session
 from .superlink import CONNECTION, SuperLink
 from .surroundings import of_relay
 
-WAIT_SECONDS: Final = 180.0
-RETRIES: Final = 2
 _START_SECONDS: Final = 60.0
 _TICK_SECONDS: Final = 0.5
 _TELL_SECONDS: Final = 15.0
 _ONLINE: Final = "online"
 _CHAIN_KEY: Final = "swarm-chain"
 _CONTRACT_KEY: Final = "swarm-contract"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What a member asks of its relay.
-
-    Parameters
-    ----------
-    app : Path
-        Folder of the Flower app.
-    config : tuple of str
-        Overrides of the app's run config, as `flwr run --run-config` takes them.
-    superlink : Address or None
-        One that runs on this machine already; None for the site's own.
-    needed : int or None
-        Nodes to wait for; None for all whose keys the site knows.
-    wait : float
-        Seconds to wait for them; then those that the policy needs are enough.
-    retries : int
-        How often a run that did not complete is begun again. The swarm goes on from its chain.
-    stream : callable or None
-        Receives the run's log as it grows.
-    """
-
-    app: Path
-    config: tuple[str, ...] = ()
-    superlink: Address | None = None
-    needed: int | None = None
-    wait: float = WAIT_SECONDS
-    retries: int = RETRIES
-    stream: Callable[[str], None] | None = None
 
 
 class Relay:
@@ -90,7 +55,7 @@ class Relay:
         self._say = say
         self._session = Session(folder.path, "relay")
         self._mark = self._session.mark
-        self._app_config = _config_of(order.app)
+        self._app_config = config_of(order.app)
         self._keeper: Keeper | None = None
         self._address: Address | None = None
         self._env: dict[str, str] = {}
@@ -218,7 +183,7 @@ class Relay:
     def _run_once(self) -> str:
         log = self._folder.logs / "run.log"
         runner = Runner(env=self._env, folder=self._folder.relay.resolve())
-        tail = _Tail(log, self._order.stream)
+        tail = Tail(log, self._order.stream)
 
         def every() -> None:
             self._tick()
@@ -257,49 +222,6 @@ class Relay:
             self._tick()
             time.sleep(_TICK_SECONDS)
         return True
-
-
-class _Tail:
-    """Hands on what is added to a log."""
-
-    def __init__(self, log: Path, sink: Callable[[str], None] | None) -> None:
-        self._log = log
-        self._sink = sink
-        self._at = 0
-
-    def look(self) -> None:
-        """Hand on what is new, in whole lines."""
-        if self._sink is None or not self._log.exists():
-            return
-        with self._log.open("rb") as file:
-            if self._at > file.seek(0, 2):
-                self._at = 0
-            file.seek(self._at)
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self._at += len(whole)
-        if whole:
-            self._sink(whole.decode("utf-8", errors="replace"))
-
-
-def _config_of(app: Path) -> Mapping[str, object]:
-    """The app's own run config.
-
-    Raises
-    ------
-    ConfigurationError
-        The folder holds no Flower app.
-    """
-    try:
-        project = tomllib.loads((app / "pyproject.toml").read_text(encoding="utf-8"))
-        config = project["tool"]["flwr"]["app"].get("config", {})
-    except (OSError, tomllib.TOMLDecodeError, KeyError, AttributeError):
-        config = None
-    if not isinstance(config, dict):
-        raise ConfigurationError(
-            f"{app} is no Flower app: it needs a pyproject.toml with [tool.flwr.app]"
-        )
-    return config
 
 
 def _first_line(error: Exception) -> str:

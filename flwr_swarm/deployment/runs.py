@@ -144,3 +144,26 @@ def started(log: Path) -> str | None:
     """Number of the run that a log says was started."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     return text.split(_STARTED, 1)[1].split(maxsplit=1)[0] if _STARTED in text else None
+
+
+class Tail:
+    """Hands on what is added to a log."""
+
+    def __init__(self, log: Path, sink: Callable[[str], None] | None) -> None:
+        self._log = log
+        self._sink = sink
+        self._at = 0
+
+    def look(self) -> None:
+        """Hand on what is new, in whole lines."""
+        if self._sink is None or not self._log.exists():
+            return
+        with self._log.open("rb") as file:
+            if self._at > file.seek(0, 2):
+                self._at = 0
+            file.seek(self._at)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._at += len(whole)
+        if whole:
+            self._sink(whole.decode("utf-8", errors="replace"))
