@@ -44,6 +44,7 @@ def site(
     say = narrator(as_json)
     relays = tuple(Address.parse(text) for text in relay or [])
     found = Site(SiteFolder(folder), relays, say=say, restart=not no_restart, patience=patience)
+    say(f"{found.node.name}: {found.node.apps}")
     with stoppable():
         try:
             with found:

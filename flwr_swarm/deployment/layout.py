@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from .._exceptions import ConfigurationError
+from ..flower.compat import app_hash
 from ..keystore.files import FOLDER_MODE, check_private, make_private_folder, write_private
 from .node_keys import NodeKey
 from .settings import Settings, Value
 
 SETTINGS: Final = "site.json"
-_MADE: Final = ("nodes", "logs", "flower", "work", "relay")
+_MADE: Final = ("nodes", "apps", "logs", "flower", "work", "relay")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class SiteFolder:
     def nodes(self) -> Path:
         """Public node keys of all members: NAME.pub, whom this site lets in when it relays."""
         return self.path / "nodes"
+
+    @property
+    def apps(self) -> Path:
+        """Copies of the apps that may run here; empty for whatever a relay sends."""
+        return self.path / "apps"
 
     @property
     def logs(self) -> Path:
@@ -144,6 +150,18 @@ class SiteFolder:
     def forget_apps(self) -> None:
         """Remove what Flower unpacked; the next message brings the app again."""
         shutil.rmtree(self.flower / "apps", ignore_errors=True)
+
+    def pinned_apps(self) -> dict[str, str]:
+        """Name and hash of each app that may run here; empty for whatever a relay sends.
+
+        Raises
+        ------
+        ConfigurationError
+            Something in `apps` is no app.
+        """
+        if not self.apps.is_dir():
+            return {}
+        return {path.name: app_hash(path) for path in sorted(self.apps.iterdir())}
 
     def known_nodes(self) -> dict[str, bytes]:
         """Name and public key (OpenSSH) of each node that may connect when this site relays."""

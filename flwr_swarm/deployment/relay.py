@@ -18,7 +18,7 @@ from .order import Order, config_of
 from .reach import why_not
 from .runs import Runner, Tail, started
 from .session import Session
-from .superlink import CONNECTION, SuperLink
+from .superlink import CONNECTION, SuperLink, admit
 from .surroundings import of_relay
 
 _START_SECONDS: Final = 60.0
@@ -106,6 +106,7 @@ class Relay:
             self._address, self._env = own.address, own.configure()
             if why_not(own.address, self._folder.trust_root) is None:
                 self._say(f"{own.name} runs at {own.address} already")
+                admit(self._folder, own.address, self._say)
                 return
             self._folder.forget_relaying()
             self._keeper = Keeper(own, say=self._say, backoff=Backoff(most=10.0))

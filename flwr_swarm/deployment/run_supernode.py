@@ -12,11 +12,13 @@ from ..flower.compat import run_supernode
 
 GAVE_UP: Final = 75
 """Exit code when the relay was away for longer than --max-wait-time."""
+APPS: Final = "FLWR_SWARM_APPS"
+"""Environment variable: hashes of the apps that may run here; unset for any."""
 
 
 def main() -> None:
     """Run until Flower gives up; then leave at once, its threads notwithstanding."""
-    run_supernode()
+    run_supernode(frozenset(os.environ.get(APPS, "").split()))
     os._exit(GAVE_UP)
 
 

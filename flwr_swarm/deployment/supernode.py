@@ -18,6 +18,7 @@ from .layout import SiteFolder, node_config
 from .node_keys import load_private
 from .reach import why_not
 from .relays import Relays
+from .run_supernode import APPS
 from .settings import Settings
 
 PATIENCE_SECONDS: Final = 20.0
@@ -61,6 +62,7 @@ class SuperNode:
         self._mark = mark
         self._say = say
         self._patience = patience
+        self._apps = folder.pinned_apps()
         self._child: Child | None = None
         self._numbers: dict[Address, int] = {}
 
@@ -68,6 +70,13 @@ class SuperNode:
     def name(self) -> str:
         """For the log."""
         return f"SuperNode of {self._settings.name}"
+
+    @property
+    def apps(self) -> str:
+        """Which code the site runs, in words."""
+        if not self._apps:
+            return f"runs whatever app a relay sends; {self._folder.apps} is empty"
+        return "runs only " + ", ".join(f"{name} ({h[:8]})" for name, h in self._apps.items())
 
     @property
     def relay(self) -> Address:
@@ -150,6 +159,8 @@ class SuperNode:
         environment = surroundings.of_site(
             folder, role=f"supernode:{settings.name}", mark=self._mark
         )
+        if self._apps:
+            environment[APPS] = " ".join(self._apps.values())
         return Child.spawn(
             command, env=environment, folder=folder.work, log=folder.logs / "supernode.log"
         )

@@ -5,9 +5,11 @@ Measured with Flower 1.41.0; pyproject pins the minor version.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from flwr.app import Message, RecordDict
@@ -162,13 +164,56 @@ def deactivate_node(
         client.DeactivateNode(DeactivateNodeRequest(node_id=number))
 
 
-def run_supernode() -> None:
+def app_hash(app: Path) -> str:
+    """What a SuperNode knows an app by: SHA-256 of the bundle that `flwr run` makes of its folder.
+
+    Raises
+    ------
+    ConfigurationError
+        The folder holds no app.
+    """
+    from flwr.cli.build import build_fab_from_disk  # noqa: PLC0415
+
+    try:
+        return hashlib.sha256(build_fab_from_disk(app)).hexdigest()
+    except Exception as error:  # click's, TOML's, or the system's
+        raise ConfigurationError(
+            f"{app} holds no Flower app that can be bundled ({type(error).__name__})"
+        ) from None
+
+
+def run_supernode(apps: frozenset[str]) -> None:
     """`flower-supernode`, whose arguments are `sys.argv`. It returns when Flower gives up.
 
     Flower's own command then stays, without a connection, for ever.
+
+    Parameters
+    ----------
+    apps : frozenset of str
+        Hashes of the apps that may run here; empty for whatever a relay sends.
     """
+    from flwr.supernode import start_client_internal  # noqa: PLC0415
     from flwr.supernode.cli.flower_supernode import flower_supernode  # noqa: PLC0415
 
+    if apps:
+        node: Any = start_client_internal
+        pull = node._pull_and_store_message
+
+        def pull_checked(**given: Any) -> Any:
+            get_fab = given["get_fab"]
+
+            def fetched(fab_hash: str, run_id: int) -> Any:
+                fab = get_fab(fab_hash, run_id)
+                return replace(fab, verifications={"valid_license": "pinned"})
+
+            # Flower then asks `_verify_fab`, and answers for an app that fails without running it.
+            return pull(**{**given, "get_fab": fetched, "trusted_entities": {"pinned": ""}})
+
+        def is_pinned(fab: Any, _: object) -> bool:
+            return hashlib.sha256(fab.content).hexdigest() in apps
+
+        node._pull_and_store_message = pull_checked
+        node._verify_fab = is_pinned
     flower_supernode()
 
 

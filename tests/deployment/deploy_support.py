@@ -8,10 +8,13 @@ from flwr_swarm.deployment.consortium import Local
 TINY = Path(__file__).parent / "tiny_app"
 
 
-def new(path, members=3):
+def new(path, members=3, wanted=None):
+    """A consortium with the default terms, or with those that an app wants."""
+    terms = policies.default_terms(members) if wanted is None else wanted.terms
+    settings = () if wanted is None else wanted.policy
     return Local.create(
         path,
         members=members,
-        terms=policies.default_terms(members),
-        policy=lambda terms: policies.default_policy(members, terms),
+        terms=terms,
+        policy=lambda t: policies.adjusted(policies.default_policy(members, t), settings),
     )

@@ -12,6 +12,8 @@ with warnings.catch_warnings():
 
 from flwr_swarm.cli import app
 from flwr_swarm.deployment import processes
+from flwr_swarm.deployment.layout import SiteFolder
+from flwr_swarm.deployment.node_keys import load_private
 from flwr_swarm.deployment.session import Session
 
 COMMAND = typer.main.get_command(app)
@@ -106,3 +108,47 @@ def test_a_relay_runs_once_in_a_folder(local, tiny):
     with Session(local.sites[0].path, "relay") as other:
         assert relaying(local, tiny)[0] == "FolderInUse"
         assert not processes.family(other.mark)
+
+
+def prepared(folder, *more):
+    words = ["prepare", "--dir", folder, "--name", "Hospital A", "--url", "http://127.0.0.1:8545"]
+    return CliRunner().invoke(
+        COMMAND, [*map(str, words), "--contract", CONTRACT, *more, "--json"], env=CLEAN
+    )
+
+
+CONTRACT = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+CLEAN = {"FLWR_SWARM_URL": "", "FLWR_SWARM_CONTRACT": ""}
+
+
+def test_a_site_is_prepared_with_a_key_and_settings_of_its_own(tmp_path):
+    relays = ["--relay", "a.example:9092", "--relay", "[::1]:9092", "--relay-at", "a.example:9092"]
+    done = prepared(tmp_path / "site", *relays, "--node", 'gpu=true ward="A 3"')
+    assert done.exit_code == 0, done.stderr
+    site = SiteFolder(tmp_path / "site")
+    settings = site.settings()
+    assert [str(each) for each in settings.relays] == ["a.example:9092", "[::1]:9092"]
+    assert settings.node == {"gpu": True, "ward": "A 3"}
+    assert json.loads(done.stdout)["node_key"] == str(site.node_public)
+    load_private(site.node_key)
+    again = prepared(tmp_path / "site")
+    assert again.exit_code == 1
+    assert "never overwritten" in json.loads(again.stderr)["message"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--relay", "a.example:9092", "--relay", "a.example:9092"),
+        ("--relay-at", "a.example"),
+        ("--node", "swarm-keys='/x'"),
+        ("--node", "ward=A 3 ="),
+        ("--contract", "0x12"),
+        ("--url", "file:///x"),
+        ("--name", "../a"),
+    ],
+)
+def test_a_site_with_settings_that_cannot_work_is_not_made(tmp_path, wrong):
+    done = prepared(tmp_path / "site", *wrong)
+    assert done.exit_code == 1, done.stdout
+    assert not (tmp_path / "site").exists()

@@ -6,6 +6,7 @@ One story in one test: its steps need the same processes, in this order.
 import datetime as dt
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +14,13 @@ import time
 
 import numpy as np
 import pytest
-from deploy_support import TINY
+from deploy_support import TINY, new
 
 from flwr_swarm.chain.client import ReadOnlyLedger
 from flwr_swarm.deployment import processes
 from flwr_swarm.deployment.consortium import Local
 from flwr_swarm.deployment.layout import SiteFolder
+from flwr_swarm.deployment.probe import Wanted
 from flwr_swarm.deployment.reach import why_not
 from flwr_swarm.deployment.roles import find
 from flwr_swarm.deployment.supernode import SuperNode
@@ -81,10 +83,10 @@ class Up:
 COMMAND = (sys.executable, "-m", "flwr_swarm.cli")
 
 
-def relay(up, site, *more):
-    """Run the app with this member as relay; returns (exit code, what it printed)."""
+def relay(up, site, *more, app=TINY):
+    """Run an app with this member as relay; returns (exit code, what it printed)."""
     done = subprocess.run(
-        [*COMMAND, "relay", str(TINY), "--json", "--dir", str(up.folder / site), *SETTINGS, *more],
+        [*COMMAND, "relay", str(app), "--json", "--dir", str(up.folder / site), *SETTINGS, *more],
         capture_output=True,
         text=True,
         timeout=LIMIT,
@@ -96,7 +98,10 @@ def relay(up, site, *more):
 @pytest.fixture
 def up(tmp_path):
     folder = tmp_path / "local"
-    made = Up(folder, "--members", "3", "--app", str(TINY), "--run-config", "sites=3")
+    local = new(folder, 3, Wanted.of(TINY, 3, {"sites": 3}))
+    for site in local.sites[1:]:
+        shutil.copytree(TINY, site.apps / "tiny")
+    made = Up(folder)
     yield made
     marks = [file.read_text() for file in folder.rglob("*.mark")]
     if made.process.poll() is None:
@@ -159,6 +164,22 @@ def a_relay_with_another_certificate_gets_no_nodes(up, tmp_path):
     assert why_not(relay_at, up.local.sites[0].trust_root) is None
 
 
+def an_app_that_a_site_did_not_pin_runs_nowhere_there(up, tmp_path):
+    """b and c pinned the app; one that differs in a comment gets no answer of theirs."""
+    other = tmp_path / "other"
+    shutil.copytree(TINY, other)
+    code = other / "tiny_swarm" / "client_app.py"
+    code.write_text(code.read_text() + "# changed\nopen('ran', 'w').close()\n")
+    status, _, errors = relay(up, "a", "--retries", "0", app=other)
+    assert status == 1
+    assert "did not enrol" in errors or "the run needs 3" in errors
+    for site in "bc":
+        folder = SiteFolder(up.folder / site)
+        assert not (folder.work / "ran").exists()
+        assert "FAB verification failed" in (folder.logs / "supernode.log").read_text()
+    assert (up.folder / "a" / "work" / "ran").exists()  # a pinned nothing
+
+
 def after_the_end_nothing_is_left(up):
     mark = (up.folder / "up.mark").read_text()
     assert processes.family(mark)
@@ -193,6 +214,7 @@ def test_a_consortium_on_one_machine(up, tmp_path):
     each_process_is_found_by_its_part(up)
     a_node_whose_key_is_not_registered_is_refused(up, tmp_path)
     a_relay_with_another_certificate_gets_no_nodes(up, tmp_path)
+    an_app_that_a_site_did_not_pin_runs_nowhere_there(up, tmp_path)
     two_rounds_over_tls_with_registered_nodes(up)
     a_killed_site_comes_back_by_itself(up)
     after_the_end_nothing_is_left(up)

@@ -16,6 +16,7 @@ from flwr_swarm.deployment.consortium import AUTHORITY_KEY, DESCRIPTION, Local
 from flwr_swarm.deployment.layout import SiteFolder
 from flwr_swarm.deployment.node_keys import load_private
 from flwr_swarm.deployment.session import Session
+from flwr_swarm.flower.compat import app_hash
 from flwr_swarm.keystore import Keystore
 from flwr_swarm.keystore.passwords import from_file
 
@@ -152,3 +153,19 @@ def test_one_start_at_a_time(local):
     with Session(local.path, "up") as again:
         assert (local.path / "up.mark").read_text() == again.mark
     assert not (local.path / "up.mark").exists()
+
+
+def test_an_app_is_known_by_its_content_wherever_it_lies(local, tiny, tmp_path):
+    site = local.sites[0]
+    assert site.pinned_apps() == {}
+    shutil.copytree(tiny, site.apps / "one", copy_function=shutil.copyfile)
+    shutil.copytree(tiny, site.apps / "two")
+    changed = site.apps / "two" / "tiny_swarm" / "client_app.py"
+    hashes = site.pinned_apps()
+    assert hashes["one"] == hashes["two"] == app_hash(tiny)
+    changed.write_text(changed.read_text() + "\n")
+    hashes = site.pinned_apps()
+    assert hashes["one"] == app_hash(tiny) != hashes["two"]
+    (site.apps / "three").mkdir()
+    with pytest.raises(ConfigurationError, match="no Flower app"):
+        site.pinned_apps()

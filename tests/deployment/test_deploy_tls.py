@@ -1,6 +1,7 @@
 """Certificates in a real TLS handshake: a site accepts its consortium's relays and nobody else."""
 
 import datetime as dt
+import socket
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -101,6 +102,18 @@ def test_what_is_wrong_is_said(served, authority, root, tmp_path):
     assert why_not(served(certified, Ill), root) == "it answers with HTTP 503"
     assert "cannot be used" in why_not(Address("127.0.0.1", 1), tmp_path / "missing.pem")
     assert why_not(Address("127.0.0.1", 1), root) == "connection refused"
+
+
+def test_certificates_hold_before_newer_pythons_too(served, authority, root):
+    """From 3.13 on, default contexts insist on every extension that RFC 5280 asks for."""
+    address = served(authority.certify("a", ["127.0.0.1"], now=NOW))
+    context = ssl.create_default_context(cafile=root)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    with (
+        socket.create_connection((address.host, address.port), timeout=60) as raw,
+        context.wrap_socket(raw, server_hostname="127.0.0.1") as connection,
+    ):
+        assert connection.version()
 
 
 def test_a_relays_certificate_signs_no_other(authority):
