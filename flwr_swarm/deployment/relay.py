@@ -16,10 +16,12 @@ from .keeper import Keeper
 from .layout import SiteFolder
 from .order import Order, config_of
 from .reach import why_not
+from .roles import find
 from .runs import Runner, Tail, started
 from .session import Session
 from .superlink import CONNECTION, SuperLink, admit
 from .surroundings import of_relay
+from .watch import Watch
 
 _START_SECONDS: Final = 60.0
 _TICK_SECONDS: Final = 0.5
@@ -185,10 +187,12 @@ class Relay:
         log = self._folder.logs / "run.log"
         runner = Runner(env=self._env, folder=self._folder.relay.resolve())
         tail = Tail(log, self._order.stream)
+        watch = Watch(self._has_server_app)
 
         def every() -> None:
             self._tick()
             tail.look()
+            watch.look()
 
         try:
             runner.run(
@@ -196,13 +200,16 @@ class Relay:
             )
         except BaseException:
             run = started(log)
-            if self._keeper is None and run is not None:
-                with undisturbed():  # the SuperLink stays, so the run would go on
+            if run is not None:
+                with undisturbed():  # else it goes on beside the next one
                     runner.stop(run)
             raise
         finally:
             tail.look()
         return started(log) or ""
+
+    def _has_server_app(self) -> bool:
+        return any(found.kind == "serverapp" for found in find(self._folder.path))
 
     def _config(self) -> tuple[str, ...]:
         """The overrides, and chain and contract where the app has a place for them."""

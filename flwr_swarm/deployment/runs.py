@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -94,8 +95,9 @@ class Runner:
             raise FlowerRunError(f"flwr list does not know run {run}: {text[:200]!r}") from None
 
     def stop(self, run: str) -> None:
-        """Stop a run that goes on; one that ended stays as it is."""
-        self._ask("stop", run)
+        """Stop a run that goes on; one that ended stays as it is. Best effort, within a minute."""
+        with suppress(FlowerRunError):
+            self._ask("stop", run)
 
     def _ask(self, *words: str) -> str:
         try:
