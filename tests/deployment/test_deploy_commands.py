@@ -45,6 +45,7 @@ def test_up_does_not_change_a_consortium_that_exists(local, tiny):
         (["--members", "2"], "2"),
         (["--members", "99"], "1 to 16"),
         (["--policy", "threshold=1", "--members", "4"], "threshold"),
+        (["--policy", "max_views=0", "--members", "4"], "max_views"),
         (["--policy", "nonsense"], "key=value"),
         (["--terms", "missing.json"], "missing.json"),
         (["--run-config", "rounds=1"], "--app"),

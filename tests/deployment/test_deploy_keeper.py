@@ -1,5 +1,6 @@
 """A keeper against processes that die, are missing, or never get ready, in any order of events."""
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -49,7 +50,7 @@ class Kept(RuleBasedStateMachine):
 
     @initialize(restart=st.booleans())
     def begin(self, restart):
-        self.now, self.said, self.stopped, self.restart = 0.0, [], False, restart
+        self.now, self.said, self.restart = 0.0, [], restart
         self.service = FakeService()
         self.keeper = Keeper(
             self.service,
@@ -81,7 +82,7 @@ class Kept(RuleBasedStateMachine):
     def it_dies(self, code):
         for process in self.living:
             process.code = code
-            self.died_at, self.least = self.now, self.service.away
+            self.died_at, self.least = self.now, max(self.service.away, BACKOFF.first)
 
     @rule(missing=st.booleans())
     def what_it_needs_comes_or_goes(self, missing):
@@ -99,23 +100,26 @@ class Kept(RuleBasedStateMachine):
     @rule()
     def all_is_well_in_the_end(self):
         """Whatever happened, it runs again within the bound, if it may."""
-        if self.stopped or not self.restart:
+        if not self.restart:
             return
         self.service.missing, self.service.able = False, True
         self.time_passes(int(READY_SECONDS + BACKOFF.most + AWAY + 5))
         assert self.keeper.ready
         assert self.keeper.pid == self.living[0].pid
 
-    @rule()
-    def stop(self):
+    def teardown(self):
+        """Ended in whatever state it is, it stays so."""
+        if not hasattr(self, "keeper"):
+            return
         self.keeper.stop()
-        self.stopped = True
-        for process in self.service.started:
-            assert process.code is not None
+        for _ in range(50):
+            self.now += SLACK
+            self.keeper.tick()
+        assert not self.living
 
     @invariant()
-    def no_more_than_one_lives_and_none_after_the_stop(self):
-        assert len(self.living) <= (0 if self.stopped else 1)
+    def no_more_than_one_lives(self):
+        assert len(self.living) <= 1
 
     @invariant()
     def ready_means_alive_at_the_last_look(self):
@@ -124,6 +128,7 @@ class Kept(RuleBasedStateMachine):
 
 
 TestKeeper = Kept.TestCase
+TestKeeper.settings = settings(max_examples=400)
 
 
 def run(keeper, now, seconds):
@@ -169,3 +174,17 @@ def test_a_steady_life_forgives_earlier_deaths():
     assert keeper.failures == 5
     run(keeper, now, 61)
     assert keeper.failures == 0
+
+
+def test_what_is_not_restarted_stays_dead_until_it_is_asked_for():
+    said, now, service = [], [0.0], FakeService()
+    keeper = Keeper(service, say=said.append, restart=False, clock=lambda: now[0])
+    keeper.begin()
+    run(keeper, now, 3)
+    service.started[-1].code = -9
+    run(keeper, now, 100)
+    assert len(service.started) == 1
+    assert "stays down" in said[-1]
+    keeper.begin()
+    run(keeper, now, 1)
+    assert len(service.started) == 2
