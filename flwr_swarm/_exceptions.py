@@ -15,6 +15,10 @@ class ConfigurationError(SwarmError, ValueError):
     """A parameter, a strategy or an environment that cannot work; nothing was started."""
 
 
+class FlowerRunError(SwarmError):
+    """A run on one of Flower's engines did not complete, or the engine did not start."""
+
+
 class UnsupportedStrategy(ConfigurationError):
     """The wrapped strategy needs what encryption withholds (individual updates)."""
 

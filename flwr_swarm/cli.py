@@ -1,6 +1,6 @@
 """`flwr-swarm`: what people type. Errors are one line; exit code 1 says that there was one.
 
-demo, verify and doctor are here; the groups member, consortium and chain in `commands`.
+demo, verify and doctor are here; the others in `commands`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from rich.markup import escape
 
 from . import __version__
 from ._exceptions import SwarmError
-from .commands import chain, consortium, contributions, member, output
+from .commands import (
+    chain,
+    consortium,
+    contributions,
+    member,
+    output,
+    prepare,
+    relay,
+    site,
+    up,
+)
 from .commands.options import Json
 
 app = typer.Typer(
@@ -31,6 +41,10 @@ app.add_typer(member.app, name="member")
 app.add_typer(consortium.app, name="consortium")
 app.add_typer(chain.app, name="chain")
 app.command(epilog=contributions.EXAMPLE)(contributions.contributions)
+app.command(epilog=up.EXAMPLE)(up.up)
+app.command(epilog=prepare.EXAMPLE)(prepare.prepare)
+app.command(epilog=site.EXAMPLE)(site.site)
+app.command(epilog=relay.EXAMPLE)(relay.relay)
 _INTERRUPTED = 130
 
 

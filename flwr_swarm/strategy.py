@@ -67,8 +67,9 @@ class SwarmStrategy(Strategy):
     consortium : Consortium, optional
         A swarm that its members founded before, on their own chain. Its policy then holds:
         `threshold`, `min_included`, `epsilon_cap`, `fixed_leader`, `seal_seconds` and
-        `merge_seconds` are the contract's. By default the run founds a swarm of whoever is
-        connected, on a development chain of its own.
+        `merge_seconds` are the contract's. By default it is the one that the environment names
+        (``FLWR_SWARM_CHAIN`` and ``FLWR_SWARM_CONTRACT``, as ``flwr-swarm relay`` sets them), else
+        the run founds a swarm of whoever is connected, on a development chain of its own.
     stop : sequence of Rule
         When to end the run before its last round: see `flwr_swarm.stopping`. The members' vote
         to stop the study always ends it.
@@ -128,7 +129,7 @@ class SwarmStrategy(Strategy):
         self._relay = Relay(
             wrapped=self._wrapped,
             founding=self._founding,
-            consortium=consortium,
+            consortium=consortium or Consortium.from_environment(),
             needed=max(members or self._wrapped.available(smallest), smallest),
             enrol_seconds=enrol_seconds,
             course=Course(stop=stop, interval=interval),
@@ -199,6 +200,16 @@ class SwarmStrategy(Strategy):
             Most members that one sum can hold, 1 to 256. More members round coarser.
         """
         return self._founding.terms(capacity, self._wrapped.weight_key, self._wrapped.spec)
+
+    def policy_settings(self, members: int) -> list[str]:
+        """What this strategy asks of a consortium's policy, as ``--policy`` takes it.
+
+        Parameters
+        ----------
+        members : int
+            How many found the consortium.
+        """
+        return [f"close_at={self._wrapped.sampled(members)}", *self._founding.settings()]
 
     def close(self) -> None:
         """Stop the chain that this strategy started. `start` calls it by itself."""

@@ -144,6 +144,18 @@ class Founding:
             )
         return policy
 
+    def settings(self) -> list[str]:
+        """What differs from a consortium's default policy, as ``--policy`` takes it."""
+        chosen = {
+            "threshold": self.threshold,
+            "min_included": self.min_included,
+            "fixed_leader": self.fixed_leader,
+            "epsilon_cap": self.epsilon_cap,
+            "seal_seconds": self.seal_seconds,
+            "merge_seconds": self.merge_seconds,
+        }
+        return [f"{name}={value}" for name, value in chosen.items() if value is not None]
+
     def _cap(self) -> int:
         if self.epsilon_cap is None:
             return NO_CAP

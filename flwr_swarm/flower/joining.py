@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Final, Self
 
 from flwr.serverapp import Grid
 
@@ -23,6 +25,9 @@ from .roster import Roster, seat_of
 from .trips import Clock
 
 log = logging.getLogger("flwr.swarm")
+
+CHAIN_VARIABLE: Final = "FLWR_SWARM_CHAIN"
+CONTRACT_VARIABLE: Final = "FLWR_SWARM_CONTRACT"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,26 @@ class Consortium:
     contract: str
     chain_id: int | None = None
     capacity: int | None = None
+
+    @classmethod
+    def from_environment(cls) -> Self | None:
+        """The swarm that the environment names, as `flwr-swarm relay` tells its ServerApp.
+
+        Raises
+        ------
+        ConfigurationError
+            It names a chain and no contract. A contract alone is for the commands.
+        """
+        chain = os.environ.get(CHAIN_VARIABLE)
+        contract = os.environ.get(CONTRACT_VARIABLE)
+        if not chain:
+            return None
+        if not contract:
+            raise ConfigurationError(
+                f"${CHAIN_VARIABLE} names the chain {chain}, and nothing the swarm on it; set "
+                f"${CONTRACT_VARIABLE}, or unset ${CHAIN_VARIABLE}"
+            )
+        return cls(chain=chain, contract=contract)
 
     def ledger(self) -> ReadOnlyLedger:
         """The contract, as anyone may read it."""

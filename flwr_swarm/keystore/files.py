@@ -109,7 +109,7 @@ def write_folder(parent: Path, name: str, files: Mapping[str, bytes]) -> None:
         raise KeystoreError(f"cannot write in {parent} ({error.strerror})") from error
     try:
         for file, data in files.items():
-            _write(unfinished / file, data)
+            write_private(unfinished / file, data)
         _sync(unfinished)
         # Renaming a folder onto one with files in it fails, so this cannot overwrite.
         unfinished.rename(parent / name)
@@ -125,7 +125,8 @@ def write_folder(parent: Path, name: str, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner can read, and wait until the disk has it."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, FILE_MODE), "wb") as file:
         file.write(data)

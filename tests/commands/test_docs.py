@@ -12,7 +12,7 @@ from flwr_swarm.commands.describe import required_votes
 from flwr_swarm.commands.policies import NAMES
 from flwr_swarm.protocol.quorum import smallest_threshold, tolerated_faults
 
-OURS = ("commands.md", "governance.md", "production.md")
+OURS = ("commands.md", "deployment.md", "governance.md", "production.md")
 DOCS = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from flwr_swarm.demo import processes
+from flwr_swarm.deployment import processes
 
 
 @pytest.mark.timeout(600)

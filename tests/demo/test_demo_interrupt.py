@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flwr_swarm.demo import processes
+from flwr_swarm.deployment import processes
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
 _MARK = "FLWR_SWARM_TEST"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-MARK: Final = "FLWR_SWARM_DEMO"
+MARK: Final = "FLWR_SWARM_MARK"
 """Environment variable whose value names one start."""
 _GRACE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
@@ -47,7 +47,7 @@ def family(mark: str, sessions: set[int] | None = None) -> set[Process]:
     """
     sessions = set() if sessions is None else sessions
     table = _table()
-    found = {pid for pid in table if _has_mark(pid, mark)}
+    found = {pid for pid in table if variable_of(pid, MARK) == mark}
     found.discard(os.getpid())
     # A marked process that leads its session owns whatever else is in it.
     sessions |= {pid for pid in found if table[pid].session == pid}
@@ -138,13 +138,27 @@ def _ps_table() -> dict[int, Process]:
     return table
 
 
-def _has_mark(pid: int, mark: str) -> bool:
-    needle = f"{MARK}={mark}"
+def variable_of(pid: int, name: str) -> str | None:
+    """What a process has in its environment, as far as we may look."""
+    prefix = f"{name}="
     if Path("/proc/self/environ").exists():
         with suppress(OSError):
-            return needle.encode() in Path("/proc", str(pid), "environ").read_bytes().split(b"\0")
-        return False
-    return any(needle in line.split() for line in _ps("-Eww", "-o", "command=", "-p", str(pid)))
+            for entry in Path("/proc", str(pid), "environ").read_bytes().split(b"\0"):
+                if entry.startswith(prefix.encode()):
+                    return entry[len(prefix) :].decode("utf-8", errors="replace")
+        return None
+    words = (w for line in _ps("-Eww", "-o", "command=", "-p", str(pid)) for w in line.split())
+    return next((word.removeprefix(prefix) for word in words if word.startswith(prefix)), None)
+
+
+def command_of(pid: int) -> list[str]:
+    """The words with which a process was started; empty if it has ended."""
+    if Path("/proc/self/cmdline").exists():
+        with suppress(OSError):
+            data = Path("/proc", str(pid), "cmdline").read_bytes()
+            return data.decode("utf-8", errors="replace").split("\0")
+        return []
+    return [w for line in _ps("-ww", "-o", "command=", "-p", str(pid)) for w in line.split()]
 
 
 def _ps(*arguments: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""A swarm on Flower's deployment engine: SuperLink, SuperNodes and chain as processes."""
