@@ -38,7 +38,7 @@ PLAIN = Terms(encryption="threshold", members=4)
 MOMENTS = {f"{slot}/{n}": np.ones_like(MODEL[n]) for slot in ("m_t", "v_t") for n in MODEL}
 STATES: list[tuple[Terms, dict[str, Any]]] = [
     (ADAM, MOMENTS),
-    (MOMENTUM, {"momentum/000000": MODEL["weight"], "momentum/000001": MODEL["bias"]}),
+    (MOMENTUM, {"momentum/000000": MODEL["bias"], "momentum/000001": MODEL["weight"]}),
 ]
 
 

@@ -219,7 +219,6 @@ _WAYS: dict[str, tuple[tuple[str, Bend], ...]] = {
         ("a stale payload", _updates(_stale)),
         ("a payload copied", _updates(_copy)),
         ("another view", _another_view),
-        ("an update left out", _updates(_leave_out)),
     ),
     "open": (
         ("another set", _another_set),
@@ -229,4 +228,7 @@ _WAYS: dict[str, tuple[tuple[str, Bend], ...]] = {
     ),
 }
 _WAYS["evaluate"] = _WAYS["seal"]
+WAYS_TO_MERGE = len(_WAYS["merge"])
+LEFT_OUT = 0
+"""Number of the way to leave an update out; plus multiples of `WAYS_TO_MERGE` for another's."""
 BENDS = frozenset(f"bent: {name}" for ways in _WAYS.values() for name, _ in ways)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from machine_bends import bend, forged_opening
+from machine_bends import LEFT_OUT, WAYS_TO_MERGE, bend, forged_opening
 from machine_ending import Ending
 from machine_faulty import Faulty
 from machine_relay import Relay
@@ -23,6 +25,7 @@ from flwr_swarm.protocol.ledger import (
     CloseCall,
 )
 from flwr_swarm.protocol.quorum import tolerated_faults
+from flwr_swarm.protocol.relay import officers, plan_merge
 from flwr_swarm.protocol.types import Phase
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
@@ -32,7 +35,7 @@ REACHED: Counter[str] = Counter()
 seats = st.integers(0, MOST - 1)
 numbers = st.integers(0, 63)
 steps = st.integers(0, 6)
-SIZES = (4, 4, 4, 3, 5, 4, 3, 6, 7)
+SIZES = (4, 4, 4, 3, 5, 4, 4, 3, 4, 6, 7)
 STRATEGIES = ("FedAvg", "FedAvg", "FedAdam", "FedAvgM")
 FINE = ("delivered", 0)
 DRAWN = frozenset({Phase.MERGING, Phase.CERTIFIED})
@@ -54,7 +57,6 @@ class RoundMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world: World | None = None
-        self.failed = False
         REACHED["examples"] += 1
 
     @initialize(
@@ -183,15 +185,11 @@ class RoundMachine(RuleBasedStateMachine):
         if self.world is None:
             return
         try:
-            if self.ends and not self.failed:
+            if self.ends and sys.exc_info()[0] is None:
                 Ending(self.world, self.sites, self.ending).check(self.relay)
         finally:
             REACHED.update(self.world.reached)
             self.world.close()
-
-    def check_invariants(self, *args: Any, **kwargs: Any) -> None:
-        """Promises are checked where they are made (the book); a broken one ends the example."""
-        super().check_invariants(*args, **kwargs)
 
 
 class Hostile(RoundMachine):
@@ -204,6 +202,25 @@ class Hostile(RoundMachine):
     )
     def requests_go_out(self, what: list[tuple[str, int]], to_all: int, order: int) -> None:
         self.trip(self.relay.act(), what, to_all, order)
+
+    @precondition(lambda self: not self.world.state.records)
+    @rule(number=st.integers(0, 3), order=numbers)
+    def the_first_model(self, number: int, order: int) -> None:
+        """Nobody can recompute it; everybody is offered the same."""
+        self.trip(self.relay.offers(1), [], number, order)
+
+    @precondition(lambda self: self.world.state.current.round.phase is Phase.MERGING)
+    @rule(number=numbers, honest=st.booleans(), power_fails=st.booleans())
+    def officers_merge(self, number: int, honest: bool, power_fails: bool) -> None:
+        """All get the same ciphertexts, whatever was asked before; perhaps all crash then."""
+        self.trip(self.merge_requests(), [], -1 if honest else number, 0)
+        for site in self.sites if power_fails else ():
+            site.crash()
+
+    def merge_requests(self) -> list[Parcel]:
+        view = self.world.view()
+        request = plan_merge(self.world.place, view, self.relay.accepted(view))
+        return [Parcel(to=i, kind="merge", request=request) for i in officers(view.current)]
 
     @precondition(lambda self: self.world.state.last_certified)
     @rule(what=fates("lost", "bent", "bent"), order=numbers, to_all=st.integers(-3, 8))
@@ -234,7 +251,7 @@ class Byzantine(RoundMachine):
         parcels = self.relay.act()
         random.Random(order).shuffle(parcels)  # noqa: S311
         faulty = self.world.book.faulty
-        for parcel in sorted(parcels, key=lambda p: early and p.to not in faulty):
+        for parcel in sorted(parcels, key=lambda p: (p.to in faulty) != early):
             way = "falsely" if parcel.to in faulty else FINE[0]
             self.carry(parcel, (way, manner + parcel.to))
 
@@ -266,15 +283,11 @@ class Byzantine(RoundMachine):
             site.call(CertifyCall(certificate=chosen, signatures=tuple(sorted(agreed.items()))))
 
 
-class Crashing(RoundMachine):
-    """Sites, relay and chain nodes stop and come back between any two steps; clocks differ."""
+class Crashes:
+    """Sites and relay stop and come back; a mixin of rules."""
 
-    @rule(
-        what=fates("lost", "crash", "crash", "pause", "silent chain", "unheard", "reply lost"),
-        order=numbers,
-    )
-    def requests_go_out(self, what: list[tuple[str, int]], order: int) -> None:
-        self.trip(self.relay.act(), what, -1, order)
+    world: World
+    sites: list[Site]
 
     @rule(which=seats)
     def a_site_goes_down_or_comes_back(self, which: int) -> None:
@@ -285,9 +298,11 @@ class Crashing(RoundMachine):
 
     @rule(which=seats)
     def a_site_loses_its_state_but_not_its_keystore(self, which: int) -> None:
+        """As many as may be faulty: who forgot the sum cannot confirm the model."""
         site = self.sites[which % len(self.sites)]
-        lost = [other for other in self.sites if other.disk.memory.place is None]
-        if site.keystore and len(lost) < self.world.f:
+        self.lost = getattr(self, "lost", set()) | {site.index}
+        faulty = self.world.book.faulty
+        if site.keystore and len(self.lost | faulty) <= self.world.f:
             site.forget()
 
     @rule()
@@ -297,10 +312,49 @@ class Crashing(RoundMachine):
         self.world.reached["relay replaced"] += 1
 
 
+class Crashing(Crashes, RoundMachine):
+    """Sites, relay and chain nodes stop and come back between any two steps; clocks differ."""
+
+    @rule(
+        what=fates("lost", "crash", "crash", "pause", "silent chain", "unheard", "reply lost"),
+        order=numbers,
+    )
+    def requests_go_out(self, what: list[tuple[str, int]], order: int) -> None:
+        self.trip(self.relay.act(), what, -1, order)
+
+
+class Anything(Crashes, Hostile):
+    """A hostile relay, faulty members and crashes at once."""
+
+    @rule(what=fates("crash", "crash", "pause", "bent", "unheard", "twice"), order=numbers)
+    def requests_meet_crashes(self, what: list[tuple[str, int]], order: int) -> None:
+        self.trip(self.relay.act(), what, -1, order)
+
+
 class Forking(Hostile):
     """The chain loses the block with a certificate: beyond what is assumed, and still no share."""
 
     ends = False
+
+    @precondition(lambda self: self.world.state.current.round.phase is Phase.MERGING)
+    @rule(some=st.integers(0, 2**MOST - 1), without=numbers)
+    def two_certificates_in_two_branches(self, some: int, without: int) -> None:
+        """Some holders see the first; then the next leader's certificate names another set."""
+        relay, world = self.relay, self.world
+        self.trip(self.merge_requests(), [], -1, 0)
+        asked = relay.act() or relay.act()
+        self.trip([p for p in asked if p.kind == "open" and some >> p.to & 1], [], -1, 0)
+        if world.state.current.round.phase is not Phase.CERTIFIED:
+            return
+        world.lose_the_certificate()
+        world.clock = world.deadline + 1
+        self.trip(relay.nudges(), [], -1, 0)
+        if world.state.current.round.phase is Phase.MERGING:
+            self.trip(self.merge_requests(), [], LEFT_OUT + WAYS_TO_MERGE * without, 0)
+            relay.asked.add(
+                ("merge", world.state.current.round.number, world.state.current.round.view)
+            )
+            self.trip(relay.act(), [], -1, 0)
 
     @precondition(lambda self: self.world.before_certificate is not None)
     @precondition(lambda self: self.world.state.current.round.phase is Phase.CERTIFIED)
@@ -314,8 +368,6 @@ class Forking(Hostile):
 
 def bent_reply(reply: Any) -> Any:
     """A reply that was altered on its way."""
-    from dataclasses import replace
-
     for name in ("payload", "signature", "opening"):
         if hasattr(reply, name):
             return replace(reply, **{name: altered(getattr(reply, name))})

@@ -194,7 +194,7 @@ class Site:
         yield "promising to open"
         self.disk.memory = memory
         yield "saving what it opens"
-        self.world.book.released(reply)
+        self.world.book.released(reply, request.certificate.round)
         return reply
 
     def _evaluate(self, parcel: Parcel) -> Steps:
