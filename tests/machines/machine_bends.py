@@ -15,6 +15,7 @@ from machine_relay import Relay
 from machine_world import Parcel, World, altered
 
 from flwr_swarm import encryption
+from flwr_swarm._exceptions import WireError
 from flwr_swarm.encryption import ThresholdScheme
 from flwr_swarm.protocol.messages import ModelProof, OpenRequest
 from flwr_swarm.protocol.payload import aggregate_hash
@@ -159,7 +160,7 @@ def forged_opening(world: World, relay: Relay, to: int, number: int) -> Parcel |
     try:
         merged = ThresholdScheme().merge([seals[i].payload for i in chosen])
         hashes = {i: tuple(map(encryption.envelope_hash, seals[i].envelopes)) for i in chosen}
-    except encryption_errors:
+    except WireError:
         return None
     certificate = Certificate(
         round=current.number,
@@ -199,7 +200,6 @@ def _false_envelope(envelopes: dict[int, Any], relay: Relay, number: int) -> Non
     envelopes[sender] = altered(envelopes[sender])
 
 
-encryption_errors = (ValueError,)
 _WAYS: dict[str, tuple[tuple[str, Bend], ...]] = {
     "seal": (
         ("another model", _another_model),

@@ -9,7 +9,8 @@ from typing import Any
 
 import machine_site
 import pytest
-from machine_rules import Anything, Byzantine, Forking, Hostile, RoundMachine
+from machine_base import RoundMachine
+from machine_rules import Anything, Byzantine, Forking, Hostile
 
 from flwr_swarm.chain import founding, merging
 from flwr_swarm.flower import replay

@@ -10,17 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from machine_base import NIGHTLY, REACHED, RoundMachine
 from machine_memo import memoised
-from machine_rules import (
-    NIGHTLY,
-    REACHED,
-    Anything,
-    Byzantine,
-    Crashing,
-    Forking,
-    Hostile,
-    RoundMachine,
-)
+from machine_rules import Anything, Byzantine, Crashing, Forking, Hostile
 
 MORE = 20 if NIGHTLY else 1
 RANDOM = {Hostile: 3, Byzantine: 2, Crashing: 1, Anything: 1, Forking: 1}
