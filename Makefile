@@ -35,7 +35,7 @@ mutants: $(VENV)/.dev  ## plant faults into the contracts, one at a time (about 
 	$(BIN)/python contracts/mutants.py
 
 nightly: $(VENV)/.dev  ## what CI is too short for
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --dist worksteal tests/chain
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --dist worksteal tests/chain tests/machines
 	$(BIN)/python contracts/mutants.py --chain
 	$(BIN)/python -m benchmarks.durability
 	$(BIN)/python -m benchmarks.election

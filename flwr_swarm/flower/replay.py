@@ -133,7 +133,7 @@ def restore(strategy: Strategy, model: Arrays, state: Arrays) -> None:
     if isinstance(strategy, FedAvgM):
         momentum = [state[name] for name in sorted(state) if name.startswith("momentum/")]
         target.momentum_vector = momentum or None
-        target.current_arrays = array_record(model)
+        target.current_arrays = array_record(_by_name(model))
     elif hasattr(strategy, "m_t"):
         for slot in ("m_t", "v_t"):
             cut = len(slot) + 1
@@ -142,10 +142,18 @@ def restore(strategy: Strategy, model: Arrays, state: Arrays) -> None:
         target.current_arrays = {name: np.asarray(array) for name, array in model.items()}
 
 
+def _by_name(model: Arrays) -> dict[str, NDArray[Any]]:
+    """In ascending order of names: FedAvgM tells its momenta apart by place, hashes do not.
+
+    Else whoever carries a model could reorder its arrays, and members would step to another.
+    """
+    return {name: model[name] for name in sorted(model)}
+
+
 def _slots(strategy: Strategy, model: Arrays) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the state that a strategy keeps, once it has stepped."""
     if isinstance(strategy, FedAvgM):
-        shapes = enumerate(array.shape for array in model.values())
+        shapes = enumerate(array.shape for array in _by_name(model).values())
         return {f"momentum/{position:06d}": shape for position, shape in shapes}
     slots = [slot for slot in ("m_t", "v_t") if hasattr(strategy, slot)]
     return {f"{slot}/{name}": array.shape for slot in slots for name, array in model.items()}
@@ -216,7 +224,7 @@ def step(
     """
     size = sum(parent.model[name].size for name in trained_names(parent.model))
     mean = terms.codec().decode(lanes, included=included, size=size, metrics=layout_size(layout))
-    averaged = apply_mean(parent.model, mean.update)
+    averaged = apply_mean(_by_name(parent.model), mean.update)
     metrics = mean_metrics(mean.metrics, layout)
     restore(strategy, parent.model, parent.state)
     reply = detached_message(mean_reply(averaged, metrics, terms.weight_key, mean.weight))

@@ -15,7 +15,9 @@ from swarm_bench import Bench, inner
 
 from flwr_swarm._exceptions import ModelRefused
 from flwr_swarm.flower.records import STATE, array_record
-from flwr_swarm.flower.replay import check_state
+from flwr_swarm.flower.replay import check_state, replay
+from flwr_swarm.protocol.hashing import model_hash
+from flwr_swarm.protocol.memory import Parent
 from flwr_swarm.protocol.terms import Terms
 from flwr_swarm.protocol.types import Phase
 
@@ -36,7 +38,7 @@ PLAIN = Terms(encryption="threshold", members=4)
 MOMENTS = {f"{slot}/{n}": np.ones_like(MODEL[n]) for slot in ("m_t", "v_t") for n in MODEL}
 STATES: list[tuple[Terms, dict[str, Any]]] = [
     (ADAM, MOMENTS),
-    (MOMENTUM, {"momentum/000000": MODEL["weight"], "momentum/000001": MODEL["bias"]}),
+    (MOMENTUM, {"momentum/000000": MODEL["bias"], "momentum/000001": MODEL["weight"]}),
 ]
 
 
@@ -97,3 +99,24 @@ def test_a_first_round_on_odd_state_is_refused_and_the_swarm_goes_on(
     swarm.to_member.clear()
     assert swarm.round() is not None
     assert swarm.round() is not None
+
+
+@pytest.mark.parametrize("terms", [ADAM, MOMENTUM, PLAIN], ids=lambda terms: terms.strategy)
+def test_a_step_does_not_depend_on_the_order_of_a_models_arrays(terms: Terms) -> None:
+    """A model's hash does not either, so a relay could reorder them unseen."""
+    state: dict[str, Any] = {}
+    model, other = MODEL, dict(reversed(MODEL.items()))
+    for number in (1, 2):
+        lanes = sum(
+            terms.codec()
+            .encode(np.linspace(-1, 1, 9) * number, weight=3.0, metrics=[], random=bytes)
+            .astype(np.uint64)
+            for _ in range(3)
+        )
+        steps = []
+        for arrays in (model, other):
+            parent = Parent(round=number, hash=model_hash(arrays, state), model=arrays, state=state)
+            steps.append(replay(terms, number, parent, (), lanes, 3))
+        (model, state), (other, twin) = steps
+        assert model_hash(model, state) == model_hash(other, twin)
+        assert list(other) == list(reversed(model))

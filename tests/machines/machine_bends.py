@@ -15,6 +15,7 @@ from machine_relay import Relay
 from machine_world import Parcel, World, altered
 
 from flwr_swarm import encryption
+from flwr_swarm._exceptions import WireError
 from flwr_swarm.encryption import ThresholdScheme
 from flwr_swarm.protocol.messages import ModelProof, OpenRequest
 from flwr_swarm.protocol.payload import aggregate_hash
@@ -159,7 +160,7 @@ def forged_opening(world: World, relay: Relay, to: int, number: int) -> Parcel |
     try:
         merged = ThresholdScheme().merge([seals[i].payload for i in chosen])
         hashes = {i: tuple(map(encryption.envelope_hash, seals[i].envelopes)) for i in chosen}
-    except encryption_errors:
+    except WireError:
         return None
     certificate = Certificate(
         round=current.number,
@@ -200,7 +201,6 @@ def _false_envelope(envelopes: dict[int, Any], relay: Relay, number: int) -> Non
     envelopes[sender] = altered(envelopes[sender])
 
 
-encryption_errors = (ValueError,)
 _WAYS: dict[str, tuple[tuple[str, Bend], ...]] = {
     "seal": (
         ("another model", _another_model),
@@ -220,7 +220,6 @@ _WAYS: dict[str, tuple[tuple[str, Bend], ...]] = {
         ("a stale payload", _updates(_stale)),
         ("a payload copied", _updates(_copy)),
         ("another view", _another_view),
-        ("an update left out", _updates(_leave_out)),
     ),
     "open": (
         ("another set", _another_set),
@@ -230,4 +229,7 @@ _WAYS: dict[str, tuple[tuple[str, Bend], ...]] = {
     ),
 }
 _WAYS["evaluate"] = _WAYS["seal"]
+WAYS_TO_MERGE = len(_WAYS["merge"])
+LEFT_OUT = 0
+"""Number of the way to leave an update out; plus multiples of `WAYS_TO_MERGE` for another's."""
 BENDS = frozenset(f"bent: {name}" for ways in _WAYS.values() for name, _ in ways)

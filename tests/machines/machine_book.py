@@ -23,7 +23,7 @@ from flwr_swarm.encryption.parameters import DEFAULT
 from flwr_swarm.flower import replay as replaying
 from flwr_swarm.protocol.election import quorum
 from flwr_swarm.protocol.hashing import model_hash
-from flwr_swarm.protocol.member import certificate_digest, last_certified
+from flwr_swarm.protocol.member import certificate_digest, last_certified, round_context
 from flwr_swarm.protocol.memory import Parent
 from flwr_swarm.protocol.messages import MergeReply, ModelProof, OpenReply, SealReply
 from flwr_swarm.protocol.payload import aggregate_hash, decode_layout
@@ -86,18 +86,20 @@ class Book:
         said.add(certificate_digest(statement))
         assert len(said) == 1, f"member {reply.member} signed two merges of one view"
 
-    def released(self, reply: OpenReply) -> None:
+    def released(self, reply: OpenReply, number: int) -> None:
         """Shares leave an honest site for one set a round, and only if that set is certified."""
         if reply.complaints:
             self._complained(reply)
             return
-        current = self.world.state.current.round
-        senders = wire.read_opening(reply.opening, DEFAULT).senders
+        opening = wire.read_opening(reply.opening, DEFAULT)
+        senders, record = opening.senders, self.world.state.records[number - 1]
+        context = round_context(self.world.view(), number, record.round.parent)
+        assert opening.context == context.digest(), "an opening of another round"
         held = {(c.certificate.round, c.certificate.included) for c in self.certificates.values()}
-        assert (current.number, senders) in held, (
-            f"member {reply.member} opened {senders} of round {current.number} without certificate"
+        assert (number, senders) in held, (
+            f"member {reply.member} opened {senders} of round {number} without certificate"
         )
-        sets = self.sets[current.number]
+        sets = self.sets[number]
         sets[senders].add(reply.member)
         mine = [chosen for chosen, members in sets.items() if reply.member in members]
         assert len(mine) == 1, f"member {reply.member} released shares for {mine}"
@@ -106,7 +108,7 @@ class Book:
             for chosen, members in sets.items()
             if len(members | self.faulty) >= self.world.state.policy.threshold
         ]
-        assert len(able) < 2, f"two sets of round {current.number} can be opened: {able}"
+        assert len(able) < 2, f"two sets of round {number} can be opened: {able}"
 
     def _complained(self, reply: OpenReply) -> None:
         """An honest member that complains releases nothing, and is right."""
@@ -146,7 +148,7 @@ class Book:
         """After the first certificate, a round that gets its leader trains on a certified model."""
         record = state.current
         honest = [s for s in record.round.seals if s.member not in self.faulty]
-        assert {seal.parent for seal in honest} <= {record.round.parent}
+        assert {seal.parent for seal in honest} <= {record.round.parent}, "two parents"
         if record.base == 0:
             return
         base = state.records[record.base - 1].round
@@ -161,11 +163,12 @@ class Book:
         round_ = record.round
         certificate = round_.certificate
         assert certificate is not None
-        assert round_.leader in record.signers
-        assert len({*record.signers} & {*round_.committee}) >= quorum(len(round_.committee))
+        assert round_.leader in record.signers, "the leader did not sign"
+        votes = len({*record.signers} & {*round_.committee})
+        assert votes >= quorum(len(round_.committee)), f"certified by {votes} votes"
         said = certificate_digest(certificate)
         for member in set(record.signers) - self.faulty:
-            assert said in self.signatures[member, round_.number, round_.view]
+            assert said in self.signatures[member, round_.number, round_.view], "a forged vote"
         parts = [self._payload(round_, member) for member in certificate.included]
         payloads = [payload for _, payload in parts]
         assert len(set(payloads)) == len(payloads), "a copied ciphertext is in the sum"

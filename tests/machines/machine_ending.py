@@ -6,7 +6,7 @@ running round, opens one of its own, and sees the round after that sealed by eve
 
 from __future__ import annotations
 
-from machine_faulty import MERGES, OPENS, Faulty
+from machine_faulty import MERGES, OPENS, SEALS, Faulty
 from machine_relay import Relay
 from machine_site import Site
 from machine_world import Parcel, World
@@ -18,7 +18,8 @@ from flwr_swarm.protocol.types import Change, Kind
 ROUNDS = 3
 """What an example left may cost two; the one after is opened."""
 MOVES = 40
-MANNERS = ("silent", "honest", "mute", "liar")
+MANNERS = ("silent", "honest", "mute", "liar", "hasty")
+"""Of faulty members: a mute one only seals, a hasty one opens the next round too early."""
 
 
 class Ending:
@@ -61,7 +62,7 @@ class Ending:
             for parcel in parcels:
                 self._deliver(relay, parcel)
             current = world.state.current.round
-            if current.number == number and not world.state.running:
+            if current.number > number or (current.number == number and not world.state.running):
                 relay.follow(world.view())
                 return number
             if not parcels and world.state.running:
@@ -76,7 +77,7 @@ class Ending:
         if not isinstance(site, Faulty):
             relay.take(site.start(parcel), site.index)
             return
-        manner = MANNERS[(self.seed >> 2 * (site.index % 2)) % 4]
+        manner = MANNERS[(self.seed + 2 * site.index) % len(MANNERS)]
         if manner == "silent" or (manner == "mute" and parcel.kind != "seal"):
             return
         if manner == "liar" and parcel.kind in {"merge", "open"}:
@@ -86,6 +87,12 @@ class Ending:
                 relay.take(reply, site.index)
             return
         relay.take(site.honestly(parcel), site.index)
+        if manner == "hasty" and parcel.kind == "open" and not self.told:
+            self.told += 1
+            (offer,) = (
+                p for p in relay.offers(parcel.request.certificate.round + 1) if p.to == site.index
+            )
+            site.misbehave(offer, SEALS.index("another model"))
 
     def _reinstate(self) -> None:
         """Members vote back the honest among them whom misses suspended."""
@@ -104,11 +111,17 @@ class Ending:
             world.reached["reinstated"] += 1
 
     def _everybody_seals(self, relay: Relay) -> None:
-        """The round after: every honest member takes the opened model, and no other."""
+        """The round after: every honest member takes the opened model, and no other.
+
+        If somebody opened that round on another model, it is the one after that.
+        """
+        current = self.world.state.current.round
+        parent = model_hash(relay.model, relay.state)
+        if self.world.state.running and current.parent != parent:
+            self._round(relay)
         for parcel in relay.act():
             if not isinstance(self.sites[parcel.to], Faulty):
                 relay.take(self.sites[parcel.to].start(parcel), parcel.to)
-        current = self.world.state.current.round
-        parent = model_hash(relay.model, relay.state)
-        sealed = {seal.member for seal in current.seals if seal.parent == parent}
+        seals = self.world.state.current.round.seals
+        sealed = {seal.member for seal in seals if seal.parent == parent}
         assert sealed >= {site.index for site in self.honest}

@@ -21,7 +21,6 @@ from flwr_swarm.encryption.holding import held_share
 from flwr_swarm.encryption.key import OneTimeKey
 from flwr_swarm.encryption.parameters import DEFAULT, DEGREE
 from flwr_swarm.encryption.randomness import Stream, uniform
-from flwr_swarm.protocol.hashing import model_hash
 from flwr_swarm.protocol.ledger import CertifyCall, LedgerCall, SealCall
 from flwr_swarm.protocol.member import holder_keys, round_context
 from flwr_swarm.protocol.messages import MergeReply, OpenReply, SealReply
@@ -270,6 +269,3 @@ def doubled(payload: bytes) -> bytes:
     twice = modular.add(once.residues, once.residues)
     packed = [wire.pack_residues(chunk) for chunk in twice]
     return wire.write_ciphertext(once.lanes, packed, DEFAULT)
-
-
-__all__ = ["HONEST", "MERGES", "OPENS", "SEALS", "SILENT", "Faulty", "model_hash"]

@@ -10,8 +10,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from flwr.app import ConfigRecord, Context, RecordDict
+from flwr.app import Context, RecordDict
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from machine_world import Node, Parcel, World, keys_of
 
@@ -194,7 +193,7 @@ class Site:
         yield "promising to open"
         self.disk.memory = memory
         yield "saving what it opens"
-        self.world.book.released(reply)
+        self.world.book.released(reply, request.certificate.round)
         return reply
 
     def _evaluate(self, parcel: Parcel) -> Steps:
@@ -268,6 +267,3 @@ def through_bytes(memory: Memory) -> Memory:
     message = type(recorddict_to_proto(RecordDict())).FromString(written)
     context.state = recorddict_from_proto(message)
     return load_memory(context)
-
-
-__all__ = ["LAYOUT", "ConfigRecord", "Site", "np", "through_bytes"]
