@@ -15,7 +15,7 @@ import pytest
 
 from flwr_swarm import encryption
 from flwr_swarm.chain import signing
-from flwr_swarm.encryption import ThresholdScheme, envelope, hashes, wire
+from flwr_swarm.encryption import ThresholdScheme, hashes, wire
 from flwr_swarm.flower import replay as replaying
 from flwr_swarm.protocol import lineage, payload
 
@@ -30,14 +30,13 @@ def memoised() -> Iterator[None]:
             (signing, "certificate_digest"),
             (payload, "decode_layout"),
             (lineage, "decode_layout"),
-            (hashes, "payload_hash"),
+            (hashes, "ciphertext_hash"),
             (hashes, "envelope_hash"),
             (wire, "read_envelope"),
         ):
             patch.setattr(module, name, lru_cache(maxsize=_MOST)(getattr(module, name)))
         patch.setattr(encryption, "payload_hash", hashes.payload_hash)
         patch.setattr(encryption, "envelope_hash", hashes.envelope_hash)
-        patch.setattr(envelope, "read_envelope", wire.read_envelope)
         patch.setattr(ThresholdScheme, "open", _opening_once(ThresholdScheme.open))
         patch.setattr(replaying, "replay", _replaying_once(replaying.replay))
         yield

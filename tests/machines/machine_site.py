@@ -14,14 +14,20 @@ from flwr.app import Context, RecordDict
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from machine_world import Node, Parcel, World, keys_of
 
-from flwr_swarm._exceptions import LedgerError, ModelRefused, SwarmError, TransactionRefused
+from flwr_swarm._exceptions import (
+    KeyDrawn,
+    LedgerError,
+    ModelRefused,
+    SwarmError,
+    TransactionRefused,
+)
 from flwr_swarm.flower import replay as replaying
 from flwr_swarm.flower.state import load_memory, save_memory
 from flwr_swarm.protocol import lineage, merge, seal
 from flwr_swarm.protocol import member as member_module
 from flwr_swarm.protocol import open as open_module
-from flwr_swarm.protocol.hashing import Arrays
-from flwr_swarm.protocol.ledger import AbstainCall, LateCall
+from flwr_swarm.protocol.hashing import Arrays, model_hash
+from flwr_swarm.protocol.ledger import AbstainCall, LateCall, SealCall
 from flwr_swarm.protocol.member import SwarmMember, certificate_digest
 from flwr_swarm.protocol.memory import Memory
 from flwr_swarm.protocol.types import Certificate, LedgerView, Phase
@@ -125,17 +131,30 @@ class Site:
         request = parcel.request
         view = self.node.view()
         yield "reading the ledger to seal"
+        offered = model_hash(parcel.model, parcel.state)
+        again = seal.seal_again(self.member, request, view, offered=offered)
+        if again is not None:
+            self.world.reached["sealed again"] += 1
+            if again.call is not None:
+                self._submit(again.call)
+                yield "sealing again"
+            self.world.book.handed_out(again.reply)
+            return again.reply
         try:
             task = seal.begin_seal(self.member, request, view, parcel.model, parcel.state)
             replaying.check_state(task.terms, parcel.model, parcel.state)
-        except ModelRefused:
-            if view.current.phase is Phase.SEALING:
+        except (ModelRefused, KeyDrawn) as error:
+            if view.current.phase is Phase.SEALING or isinstance(error, KeyDrawn):
                 self._abstain(request.round)
             raise
+        self.disk.memory = task.memory
+        yield "saving the model"
         self.disk.epsilon += CHARGE
         yield "charging its budget"
         lanes = self.lanes(request.round, task.parent.model)
         yield "training"
+        self.disk.memory = seal.intend(task)
+        yield "saving its intent"
         sealing = seal.finish_seal(
             self.member,
             task,
@@ -147,21 +166,29 @@ class Site:
             random=self.world.random,
         )
         yield "encrypting"
-        self.disk.memory = sealing.memory
-        yield "saving what it seals"
         self.world.book.encrypted(self.index, sealing.call.payload_hash, sealing.reply, lanes)
         self.world.book.sealing(self.index, view, request.proof, task.parent, task.verified)
-        try:
-            self.node.submit(sealing.call)
-        except TransactionRefused as error:
-            if error.reason == "SealingClosed":
-                self._best_effort(LateCall(round=request.round, epsilon=sealing.call.epsilon))
-            else:
-                self._abstain(request.round)
-            raise
+        self.disk.memory = sealing.memory
+        yield "saving what it seals"
+        self._submit(sealing.call)
         yield "sealing"
         self.world.book.handed_out(sealing.reply)
         return sealing.reply
+
+    def _submit(self, call: SealCall) -> None:
+        try:
+            self.node.submit(call)
+        except TransactionRefused as error:
+            current = self.node.view().current
+            if current.number == call.round and any(
+                one.payload_hash == call.payload_hash for one in current.seals
+            ):
+                return
+            if error.reason == "SealingClosed":
+                self._best_effort(LateCall(round=call.round, epsilon=call.epsilon))
+            else:
+                self._abstain(call.round)
+            raise
 
     def _merge(self, parcel: Parcel) -> Steps:
         view = self._end_what_is_due()

@@ -22,8 +22,10 @@ WAYS = [
 STEPS = {
     "seal": (
         "reading the ledger to seal",
+        "saving the model",
         "charging its budget",
         "training",
+        "saving its intent",
         "encrypting",
         "saving what it seals",
         "sealing",
