@@ -1,9 +1,11 @@
 """What a swarm costs over stock Flower: seconds a round by trip, bytes by link.
 
-    python -m benchmarks.overhead [--members 8] [--size 1000000] [--rounds 6] [--json FILE]
+    python -m benchmarks.overhead [--engine simulation|superlink] [--members 8] [--size 1000000]
+                                  [--rounds 6] [--pairs 2] [--json FILE]
 
-The same app, once as it is and once as a swarm, on Flower's simulation runtime in one call, pairs
-in turn. Training is next to nothing, so that what is measured is the round itself. The first
+The same app, once as it is and once as a swarm, on one engine in one call, pairs in turn (on
+SuperLink and SuperNodes one pair: a contract is one study). Training is next to nothing, so that
+what is measured is the round itself. The first
 round of each run is left out: it waits for nodes and founds the swarm. A trip's seconds are from
 its first message to its last reply; what is left of a round is Flower's own.
 """
@@ -20,9 +22,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flwr_swarm.demo.runtime import Runtime, runtime
-
 from .overhead_app import REPORT_VARIABLE
+from .overhead_engines import ENGINES, MAX_WEIGHT, Run
 
 _PROJECT = """\
 [build-system]
@@ -59,7 +60,7 @@ _SWARM = {
     "client": "from benchmarks.overhead_app import client\nfrom flwr_swarm import swarm_mod\n\n"
     "app = client(swarm_mod)\n",
     "server": "from benchmarks.overhead_app import server\nfrom flwr_swarm import SwarmStrategy\n\n"
-    "app = server(lambda strategy, sites: SwarmStrategy(strategy, max_weight=1024.0))\n",
+    f"app = server(lambda strategy, sites: SwarmStrategy(strategy, max_weight={MAX_WEIGHT}))\n",
 }
 KINDS = {"stock": _STOCK, "swarm": _SWARM}
 MEGABYTE = 1e6
@@ -77,10 +78,10 @@ def project(folder: Path, kind: str, *, members: int, size: int, rounds: int) ->
     return app
 
 
-def measure(where: Runtime, app: Path, report: Path, log: Path) -> dict[str, Any]:
+def measure(run: Run, app: Path, report: Path, log: Path) -> dict[str, Any]:
     """Run the app once, and return what its ServerApp wrote."""
     report.unlink(missing_ok=True)
-    where.run(app, {}, log=log)
+    run(app, log)
     measured: dict[str, Any] = json.loads(report.read_text())
     return measured
 
@@ -128,6 +129,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=8)
     parser.add_argument("--size", type=int, default=1_000_000, help="parameters of the model")
     parser.add_argument("--rounds", type=int, default=6, help="of each run, the first is left out")
+    parser.add_argument("--engine", choices=sorted(ENGINES), default="simulation")
     parser.add_argument("--pairs", type=int, default=2, help="runs of each kind")
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
@@ -143,17 +145,16 @@ def main() -> None:
         shape = {"members": options.members, "size": options.size, "rounds": options.rounds}
         apps = {kind: project(folder, kind, **shape) for kind in KINDS}
         runs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-        with runtime(nodes=options.members, env=env) as where:
-            for pair in range(options.pairs):
+        pairs = options.pairs if options.engine == "simulation" else 1
+        with ENGINES[options.engine](options.members, folder, env) as run:
+            for pair in range(pairs):
                 for kind, app in apps.items():
-                    print(
-                        f"pair {pair + 1} of {options.pairs}: {kind}", file=sys.stderr, flush=True
-                    )
-                    runs[kind].append(measure(where, app, report, folder / f"{kind}.log"))
+                    print(f"pair {pair + 1} of {pairs}: {kind}", file=sys.stderr, flush=True)
+                    runs[kind].append(measure(run, app, report, folder / f"{kind}.log"))
     results = {kind: summary(found) for kind, found in runs.items()}
     print(show(results, options.members))
     if options.json:
-        figures = {**shape, "pairs": options.pairs, "engine": "simulation", "results": results}
+        figures = {**shape, "pairs": pairs, "engine": options.engine, "results": results}
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 

@@ -115,6 +115,9 @@ class RoundDriver:
         seals = accepted_seals(view, replies, self.terms)
         seconds = {"merge": 0.0, "open": 0.0}
         while view.current.phase is Phase.MERGING:
+            if view.now > view.current.merge_deadline:  # whoever is asked would end this view first
+                view = self._pass_deadline(view)
+                continue
             started = time.perf_counter()
             merged = self._merge(view, seals)
             seconds["merge"] += time.perf_counter() - started

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
-from .._exceptions import ConfigurationError, NotAMember
+from .._exceptions import ConfigurationError, NotAMember, SwarmError, WireError
 from ..chain.signing import recover_enrolment
 from ..protocol.messages import EnrolReply, EnrolRequest
 from . import write
+from .errands import Errands
 from .read import Fields
-from .trips import Clock, Trips
+from .trips import Clock, reason
 
 log = logging.getLogger("flwr.swarm")
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 0.2
 
 
 def connected(grid: Grid, needed: int, seconds: float, clock: Clock) -> list[int]:
@@ -43,13 +50,17 @@ def enrol(
         A node does not enrol, or not as itself.
     """
     asked = Enrolling(grid=grid, chain_id=chain_id, contract=contract, seconds=seconds, clock=clock)
-    enrolled = [(node, asked.ask(node)) for node in node_ids]
+    enrolled = []
+    for node, reply in asked.ask(node_ids).items():
+        if isinstance(reply, SwarmError):
+            raise reply
+        enrolled.append((node, reply))
     return sorted(enrolled, key=lambda entry: (entry[1].label, entry[1].account))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Enrolling:
-    """Asks nodes one at a time: a trip of all would hide which one fails."""
+    """Asks nodes who they are, all at once."""
 
     grid: Grid
     chain_id: int
@@ -57,49 +68,72 @@ class Enrolling:
     seconds: float
     clock: Clock
 
-    def ask(self, node: int) -> EnrolReply:
-        """Return who `node` is, its signature checked.
-
-        Raises
-        ------
-        NotAMember
-            It does not answer, signs as another, or has a key to which nobody can seal.
-        """
+    def ask(self, nodes: Iterable[int]) -> dict[int, EnrolReply | NotAMember | WireError]:
+        """Who each of `nodes` is, its signature checked; or why it is nobody."""
         run_id = self.grid.run.run_id
-        request = EnrolRequest(
-            run_id=run_id, node_id=node, chain_id=self.chain_id, contract=self.contract
-        )
-        trips = Trips(grid=self.grid, nodes={0: node}, clock=self.clock)
-        replies = trips.send(
-            "enrolment",
-            {0: write.enrol_request(request)},
-            Fields.enrol_reply,
-            seconds=self.seconds,
-        )
-        if not replies:
-            raise NotAMember(
-                f"node {node} did not enrol; its ClientApp needs mods=[swarm_mod] (see its own log)"
+        requests = {
+            node: EnrolRequest(
+                run_id=run_id, node_id=node, chain_id=self.chain_id, contract=self.contract
             )
-        reply = replies[0]
+            for node in nodes
+        }
+        errands = Errands(grid=self.grid, what="enrolment", tries=1)
+        errands.push(
+            Message(
+                RecordDict(cast(dict[str, Any], write.enrol_request(request))),
+                node,
+                MessageType.TRAIN,
+            )
+            for node, request in requests.items()
+        )
+        end = self.clock.now() + self.seconds
+        found: dict[int, EnrolReply | NotAMember | WireError] = {}
+        pause = _FIRST_PAUSE
+        while errands.silent and self.clock.now() < end:
+            for node, message in errands.pull():
+                found[node] = _checked(requests[node], message)
+            if errands.silent:
+                self.clock.sleep(pause)
+                pause = min(_LONGEST_PAUSE, 1.5 * pause)
+        for node in errands.silent:
+            found[node] = NotAMember(
+                f"node {node} did not enrol within {self.seconds:.0f} s; its ClientApp needs "
+                "mods=[swarm_mod] (see its own log)"
+            )
+        return {node: found[node] for node in requests}
+
+
+def _checked(request: EnrolRequest, message: Message) -> EnrolReply | NotAMember | WireError:
+    """The reply, if it is signed by the account that it names, for this run and node."""
+    node = request.node_id
+    if message.has_error():
+        return NotAMember(
+            f"node {node} did not enrol; its ClientApp needs mods=[swarm_mod] (see its own log). "
+            f"It answered: {reason(message)}"
+        )
+    try:
+        reply = Fields(message.content).enrol_reply()
         signer = recover_enrolment(
             reply.signature,
-            run_id=run_id,
+            run_id=request.run_id,
             node_id=node,
             account=reply.account,
             encryption_key=reply.encryption_key,
             seed=reply.commitment,
         )
-        if signer != reply.account:
-            raise NotAMember(
-                f"the enrolment of node {node} is signed by {signer}, not by the account "
-                f"{reply.account} that it claims"
-            )
-        if not _usable(reply.encryption_key):
-            raise NotAMember(
-                f"node {node} enrolled an encryption key of small order, to which nobody can seal "
-                "a share; found the swarm without this node"
-            )
-        return reply
+    except WireError as error:
+        return error
+    if signer != reply.account:
+        return NotAMember(
+            f"the enrolment of node {node} is signed by {signer}, not by the account "
+            f"{reply.account} that it claims"
+        )
+    if not _usable(reply.encryption_key):
+        return NotAMember(
+            f"node {node} enrolled an encryption key of small order, to which nobody can seal "
+            "a share; found the swarm without this node"
+        )
+    return reply
 
 
 def _usable(encryption_key: bytes) -> bool:

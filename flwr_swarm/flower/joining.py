@@ -11,7 +11,7 @@ from typing import Final, Self
 
 from flwr.serverapp import Grid
 
-from .._exceptions import ConfigurationError, NotAMember, WireError, WrongChain
+from .._exceptions import ConfigurationError, NotAMember, SwarmError, WireError, WrongChain
 from ..chain.client import ReadOnlyLedger
 from ..chain.patience import PatientLedger
 from ..protocol.messages import Place
@@ -140,9 +140,10 @@ class Consortium:
         )
         nodes: dict[int, int] = {}
         labels: dict[int, str] = {}
-        for node in connected(grid, needed, seconds, clock):
+        for node, reply in asked.ask(connected(grid, needed, seconds, clock)).items():
             try:
-                reply = asked.ask(node)
+                if isinstance(reply, SwarmError):
+                    raise reply
                 member = seat_of(view, node, reply)
             except (NotAMember, WireError) as error:
                 # A stranger's node, or a former member's, must not stop the members' run.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from flwr.serverapp import Grid
 
-from .._exceptions import NotAMember, WireError
+from .._exceptions import NotAMember, SwarmError, WireError
 from ..protocol.messages import EnrolReply
 from ..protocol.types import LedgerView
 from .enrolment import Enrolling, printable
@@ -80,14 +80,14 @@ class Roster:
 
         A site that was restarted, or that joined late, comes under a number that nobody knows.
         """
-        here = set(self.grid.get_node_ids())
-        for node in sorted(here - set(self.nodes.values())):
-            now = self.clock.now()
-            if now < self._ask_at.get(node, now):
-                continue
-            self._ask_at[node] = now + _AGAIN_SECONDS
+        here, now = set(self.grid.get_node_ids()), self.clock.now()
+        strangers = here - set(self.nodes.values())
+        new = [node for node in sorted(strangers) if self._ask_at.get(node, now) <= now]
+        self._ask_at.update(dict.fromkeys(new, now + _AGAIN_SECONDS))
+        for node, reply in self.enrolling.ask(new).items() if new else ():
             try:
-                reply = self.enrolling.ask(node)
+                if isinstance(reply, SwarmError):
+                    raise reply
                 member = seat_of(self.view(), node, reply)
             except (NotAMember, WireError) as error:
                 log.warning("left out: %s", error)
