@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 
 from ._exceptions import LedgerError, ProtocolError, RoundVoid, SwarmError
 from .flower import records, write
+from .flower.clock import Clock
 from .flower.course import Course
 from .flower.driver import Outcome, RoundDriver
 from .flower.founding import Founding, Swarm
@@ -19,7 +20,7 @@ from .flower.joining import Consortium
 from .flower.outcome import one_line, plain_replies, seal_replies, stepped
 from .flower.results import Results
 from .flower.resuming import resumption
-from .flower.trips import Clock, Trips
+from .flower.trips import Trips
 from .flower.wrapped import Wrapped
 from .protocol.hashing import Arrays, model_hash
 from .protocol.member import last_certified

@@ -12,13 +12,13 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from ._exceptions import LedgerError, RoundVoid
+from .flower.clock import Clock
 from .flower.course import Course
 from .flower.founding import Founding
 from .flower.joining import Consortium
 from .flower.outcome import check_same, comparable
 from .flower.results import Evaluate, Results
 from .flower.round_grid import RoundGrid
-from .flower.trips import Clock
 from .flower.wrapped import Wrapped
 from .protocol.quorum import SMALLEST_ENCRYPTED_SWARM
 from .protocol.relay import with_witnesses, witnesses_of

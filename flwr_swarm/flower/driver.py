@@ -27,10 +27,11 @@ from ..protocol.relay import (
 from ..protocol.terms import Terms
 from ..protocol.types import LedgerView, Phase, Round
 from . import write
+from .clock import clock_time
 from .read import Fields
 from .reporting import report
 from .roster import Roster
-from .trips import Trips, clock_time
+from .trips import Trips
 
 log = logging.getLogger("flwr.swarm")
 

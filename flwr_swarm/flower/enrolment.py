@@ -15,14 +15,12 @@ from .._exceptions import ConfigurationError, NotAMember, SwarmError, WireError
 from ..chain.signing import recover_enrolment
 from ..protocol.messages import EnrolReply, EnrolRequest
 from . import write
+from .clock import Clock
 from .errands import Errands
 from .read import Fields
-from .trips import Clock, reason
+from .trips import reason
 
 log = logging.getLogger("flwr.swarm")
-
-_FIRST_PAUSE = 0.05
-_LONGEST_PAUSE = 0.2
 
 
 def connected(grid: Grid, needed: int, seconds: float, clock: Clock) -> list[int]:
@@ -88,13 +86,11 @@ class Enrolling:
         )
         end = self.clock.now() + self.seconds
         found: dict[int, EnrolReply | NotAMember | WireError] = {}
-        pause = _FIRST_PAUSE
-        while errands.silent and self.clock.now() < end:
-            for node, message in errands.pull():
+        for batch in errands.batches(self.clock):
+            for node, message in batch:
                 found[node] = _checked(requests[node], message)
-            if errands.silent:
-                self.clock.sleep(pause)
-                pause = min(_LONGEST_PAUSE, 1.5 * pause)
+            if self.clock.now() >= end:
+                break
         for node in errands.silent:
             found[node] = NotAMember(
                 f"node {node} did not enrol within {self.seconds:.0f} s; its ClientApp needs "

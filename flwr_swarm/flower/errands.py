@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from .clock import Clock
 from .compat import is_lost
 
 log = logging.getLogger("flwr.swarm")
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 0.2
 
 
 @dataclass(kw_only=True)
@@ -64,6 +68,18 @@ class Errands:
             else:
                 found.append((node, message))
         return found
+
+    def batches(self, clock: Clock) -> Iterator[list[tuple[int, Message]]]:
+        """What came, again and again with a pause between, until no node is silent.
+
+        It is the caller who ends it when its time is up.
+        """
+        pause = _FIRST_PAUSE
+        while self.silent:
+            yield self.pull()
+            if self.silent:
+                clock.sleep(pause)
+                pause = min(_LONGEST_PAUSE, 1.5 * pause)
 
     def send_again(self) -> None:
         """Send what was lost to the nodes that are back."""

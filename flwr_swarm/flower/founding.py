@@ -27,10 +27,10 @@ from ..protocol.quorum import (
 )
 from ..protocol.terms import Encryption, Terms
 from ..protocol.types import EPSILON_UNIT, NO_CAP, Card, Policy
+from .clock import Clock
 from .enrolment import Enrolling, connected, enrol, printable
 from .replay import Spec
 from .roster import Roster
-from .trips import Clock
 
 log = logging.getLogger("flwr.swarm")
 

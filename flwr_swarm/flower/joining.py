@@ -19,10 +19,10 @@ from ..protocol.quorum import check_protects
 from ..protocol.stopped import is_stopped
 from ..protocol.terms import Terms, default_capacity
 from ..protocol.types import Phase
+from .clock import Clock
 from .enrolment import Enrolling, connected, printable
 from .founding import CHAIN_PATIENCE, Swarm
 from .roster import Roster, seat_of
-from .trips import Clock
 
 log = logging.getLogger("flwr.swarm")
 

@@ -11,8 +11,8 @@ from flwr.serverapp import Grid
 from .._exceptions import NotAMember, SwarmError, WireError
 from ..protocol.messages import EnrolReply
 from ..protocol.types import LedgerView
+from .clock import Clock
 from .enrolment import Enrolling, printable
-from .trips import Clock
 
 log = logging.getLogger("flwr.swarm")
 

@@ -9,14 +9,12 @@ from typing import Any
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from .clock import Clock
 from .errands import Errands
-from .trips import Clock
 
 log = logging.getLogger("flwr.swarm")
 
 _LOOK_SECONDS = 1.0
-_FIRST_PAUSE = 0.05
-_LONGEST_PAUSE = 0.2
 
 Patience = Callable[[set[int]], float | None]
 """Nodes that did not answer yet -> seconds that they still get, None for the whole limit."""
@@ -49,20 +47,18 @@ class RoundGrid:
         errands.push(messages)
         end = None if timeout is None else self._clock.now() + timeout
         replies: list[Message] = []
-        look, pause = self._clock.now() + _LOOK_SECONDS, _FIRST_PAUSE
-        while errands.silent and (end is None or self._clock.now() < end):
-            replies += [message for _, message in errands.pull()]
-            if not errands.silent:
-                break
-            if self._clock.now() >= look:
+        look = self._clock.now() + _LOOK_SECONDS
+        for batch in errands.batches(self._clock):
+            replies += [message for _, message in batch]
+            if errands.silent and self._clock.now() >= look:
                 look = self._clock.now() + _LOOK_SECONDS
                 left = self._patience(errands.silent)
                 if left != 0:
                     errands.send_again()
                 if left is not None:
                     end = min(end or float("inf"), self._clock.now() + left)
-            self._clock.sleep(pause)
-            pause = min(_LONGEST_PAUSE, 1.5 * pause)
+            if end is not None and self._clock.now() >= end:
+                break
         return replies + [message for _, message in errands.leftover()]
 
     def __getattr__(self, name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -12,6 +11,7 @@ from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
 from .._exceptions import RoundVoid, WireError
+from .clock import Clock, clock_time
 from .errands import Errands
 from .read import Fields
 from .write import Records
@@ -20,20 +20,10 @@ log = logging.getLogger("flwr.swarm")
 T = TypeVar("T")
 
 _LOOK_SECONDS = 1.0
-_FIRST_PAUSE = 0.05
-_LONGEST_PAUSE = 0.2
 _ABSENT_SECONDS = 30.0
 """How long a round that could go on without them waits for absent members."""
 _GRACE_SECONDS = 5.0
 """Once enough replies are in, stragglers get this long; then the round goes on without them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clock:
-    """Wall time and waiting, replaceable in tests."""
-
-    now: Callable[[], float] = time.time
-    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,20 +81,19 @@ class Trips:
         end = self.clock.now() + seconds
         replies: list[T] = []
         judged, satisfied = 0, False
-        pause, look = _FIRST_PAUSE, self.clock.now() + _LOOK_SECONDS
-        while errands.silent and self.clock.now() < end:
-            for node, message in errands.pull():
+        look = self.clock.now() + _LOOK_SECONDS
+        for batch in errands.batches(self.clock):
+            for node, message in batch:
                 replies += self._read(what, message, node_of.get(node, -1), read)
-            if errands.silent:
-                if not satisfied and len(replies) > judged:
-                    judged, satisfied = len(replies), enough(replies)
-                    if satisfied:
-                        end = min(end, self.clock.now() + _GRACE_SECONDS)
-                if not satisfied and self.clock.now() >= look:
-                    look = self.clock.now() + _LOOK_SECONDS
-                    errands.send_again()
-                self.clock.sleep(pause)
-                pause = min(_LONGEST_PAUSE, 1.5 * pause)
+            if not satisfied and len(replies) > judged:
+                judged, satisfied = len(replies), enough(replies)
+                if satisfied:
+                    end = min(end, self.clock.now() + _GRACE_SECONDS)
+            if not satisfied and self.clock.now() >= look:
+                look = self.clock.now() + _LOOK_SECONDS
+                errands.send_again()
+            if self.clock.now() >= end:
+                break
         if errands.silent:
             late = sorted(node_of.get(node, -1) for node in errands.silent)
             log.warning("%s: no reply from members %s within %.0f s", what, late, seconds)
@@ -213,8 +202,3 @@ class MemberGrid:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._grid, name)
-
-
-def clock_time(timestamp: float) -> str:
-    """A moment as people read it."""
-    return time.strftime("%H:%M:%S", time.localtime(timestamp))

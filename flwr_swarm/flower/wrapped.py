@@ -9,9 +9,10 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from ..protocol.hashing import Arrays
+from .clock import Clock
 from .founding import Swarm
 from .replay import Spec, require_spec, restore, server_state, spec_of
-from .trips import Clock, MemberGrid
+from .trips import MemberGrid
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,9 @@ from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.serverapp.strategy import FedAvg, Strategy
 
 from flwr_swarm import SwarmStrategy, swarm_mod
+from flwr_swarm.flower.clock import Clock
 from flwr_swarm.flower.read import Fields
 from flwr_swarm.flower.records import BLOBS, FIELDS, STYPE
-from flwr_swarm.flower.trips import Clock
 from flwr_swarm.protocol.types import LedgerView
 from flwr_swarm.testing import InProcessGrid
 
