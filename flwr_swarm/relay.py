@@ -14,7 +14,8 @@ from ._exceptions import LedgerError, ProtocolError, RoundVoid, SwarmError
 from .flower import records, write
 from .flower.clock import Clock
 from .flower.course import Course
-from .flower.driver import Outcome, RoundDriver
+from .flower.driver import RoundDriver
+from .flower.ended import Outcome
 from .flower.founding import Founding, Swarm
 from .flower.joining import Consortium
 from .flower.outcome import one_line, plain_replies, seal_replies, stepped

@@ -190,8 +190,7 @@ class SwarmStrategy(Strategy):
     def terms(self, capacity: int) -> Terms:
         """The numbers that all members of this strategy's swarm must share.
 
-        A consortium that founds its swarm first pins them:
-        ``json.dumps(strategy.terms(16).to_json())`` makes the file for
+        A consortium pins them: ``json.dumps(strategy.terms(16).to_json())`` makes the file for
         ``flwr-swarm consortium found --terms``.
 
         Parameters
@@ -202,13 +201,7 @@ class SwarmStrategy(Strategy):
         return self._founding.terms(capacity, self._wrapped.weight_key, self._wrapped.spec)
 
     def policy_settings(self, members: int) -> list[str]:
-        """What this strategy asks of a consortium's policy, as ``--policy`` takes it.
-
-        Parameters
-        ----------
-        members : int
-            How many found the consortium.
-        """
+        """What this strategy asks of the policy of `members` founders, as ``--policy`` takes it."""
         return [f"close_at={self._wrapped.sampled(members)}", *self._founding.settings()]
 
     def close(self) -> None:
@@ -217,11 +210,8 @@ class SwarmStrategy(Strategy):
 
     def summary(self) -> None:
         """Log the swarm's settings and the wrapped strategy's."""
-        log.info(
-            "\t├──> Swarm: encryption %s, leader %s",
-            self._founding.encryption,
-            "elected" if self._founding.fixed_leader is None else "fixed",
-        )
+        leader = "elected" if self._founding.fixed_leader is None else "fixed"
+        log.info("\t├──> Swarm: encryption %s, leader %s", self._founding.encryption, leader)
         self._wrapped.strategy.summary()
 
     def configure_train(
@@ -229,7 +219,7 @@ class SwarmStrategy(Strategy):
     ) -> Iterable[Message]:
         """Trip 1: the wrapped strategy's messages, with the round and the proof of the model.
 
-        None if the round cannot begin now; the log says why, and the next one is tried.
+        None if no round can begin now; the log says why, and the next one is tried.
         """
         swarm, driver = self._relay.connect(grid)
         number, course = self._results.number(server_round), self._relay.course

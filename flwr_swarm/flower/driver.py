@@ -6,13 +6,12 @@ import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .._exceptions import LedgerError, OpeningRejected, RoundVoid
 from ..chain.client import ReadOnlyLedger
 from ..chain.patience import PatientLedger
 from ..chain.signing import recover_certifier
-from ..protocol.member import last_certified
 from ..protocol.messages import NudgeRequest, OpenReply, Place, SealReply
 from ..protocol.relay import (
     Merged,
@@ -25,9 +24,10 @@ from ..protocol.relay import (
     tally,
 )
 from ..protocol.terms import Terms
-from ..protocol.types import LedgerView, Phase, Round
+from ..protocol.types import LedgerView, Phase
 from . import write
 from .clock import clock_time
+from .ended import Outcome, as_certified, name_left_out
 from .read import Fields
 from .reporting import report
 from .roster import Roster
@@ -43,34 +43,6 @@ _SLACK = 10.0
 """A chain of development runs ahead of its clock by a second a transaction."""
 _LONGEST_SKEW = 300.0
 """How far this machine's clock and the chain's may be apart, in seconds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a round came to.
-
-    Parameters
-    ----------
-    view : LedgerView
-        The ledger after the round.
-    seals : mapping of int to SealReply
-        Payloads that match their seals.
-    merged : Merged
-    opened : Opened or None
-        None without encryption, or if the sum could not be opened.
-    seconds : mapping of str to float
-        Duration of the trips "merge" and "open".
-    """
-
-    view: LedgerView
-    seals: Mapping[int, SealReply] = field(repr=False)
-    merged: Merged
-    opened: Opened | None
-    seconds: Mapping[str, float]
-
-    @property
-    def round(self) -> Round:
-        return self.view.current
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +103,7 @@ class RoundDriver:
                 )
                 view = self._pass_deadline(view)
                 continue
-            _name_left_out(view, merged)
+            name_left_out(view, merged)
             started = time.perf_counter()
             opened = self.open(view, merged, seals)
             view = self.ledger.view()
@@ -140,7 +112,7 @@ class RoundDriver:
                 if view.current.certificate == merged.certificate:  # recorded late, by a slow site
                     opened = self.open(view, merged, seals)
             seconds["open"] += time.perf_counter() - started
-            ended = _as_certified(view, merged)
+            ended = as_certified(view, merged)
             if ended is not None:
                 return Outcome(
                     view=ended, seals=seals, merged=merged, opened=opened, seconds=seconds
@@ -289,23 +261,3 @@ class RoundDriver:
         except OpeningRejected as error:
             log.warning("%s: %s", what, error)
             return None
-
-
-def _as_certified(view: LedgerView, merged: Merged) -> LedgerView | None:
-    """The ledger as the certificate left it, also if somebody has opened the next round since."""
-    last = last_certified(view)
-    if last is None or last.certificate != merged.certificate:
-        return None
-    return replace(view, current=last)
-
-
-def _name_left_out(view: LedgerView, merged: Merged) -> None:
-    """Say whose sealed update the sum does without; nobody else would ever hear of it."""
-    left_out = {seal.member for seal in view.current.seals} - set(merged.certificate.included)
-    if left_out:
-        log.warning(
-            "round %d: the sealed updates of members %s are not in the sum; names and sizes of "
-            "their arrays and metrics differ, or they were not dealt and sent as sealed",
-            view.current.number,
-            sorted(left_out),
-        )

@@ -16,7 +16,7 @@ from ..protocol.messages import SealReply
 from ..protocol.payload import decode_layout, decode_plain
 from . import records
 from .compat import detached_message
-from .driver import Outcome
+from .ended import Outcome
 from .founding import Swarm
 from .read import Fields
 from .replay import Stepped, restore, step

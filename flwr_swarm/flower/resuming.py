@@ -18,7 +18,8 @@ from ..protocol.payload import aggregate_hash, merge_plain
 from ..protocol.recall import open_again, running_model, to_open
 from ..protocol.relay import Merged, Opened, accepted_seals
 from ..protocol.types import LedgerView, Phase, Round
-from .driver import Outcome, RoundDriver
+from .driver import RoundDriver
+from .ended import Outcome
 from .founding import Swarm
 from .recalling import Recaller
 

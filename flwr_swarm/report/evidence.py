@@ -17,7 +17,7 @@ import numpy as np
 from flwr.app import MetricRecord
 
 from ..chain import history
-from ..flower.driver import Outcome
+from ..flower.ended import Outcome
 from ..flower.founding import Swarm
 from ..protocol.hashing import Arrays, canonical_json
 from ..protocol.types import EPSILON_UNIT, LedgerView
