@@ -9,6 +9,7 @@ it on disk.
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
@@ -72,6 +73,8 @@ class EmbeddedChain:
         self._transactions: dict[str, dict[str, Any]] = {}
         self._receipts: dict[str, dict[str, Any]] = {}
         self._mined: list[str] = []  # the transaction of block 1, 2, ...
+        self._moment: tuple[int, int, bytes] | None = None
+        self._answers: dict[str, str] = {}  # of calls at that moment
 
     def __repr__(self) -> str:
         return f"EmbeddedChain(chain_id={self.chain_id})"
@@ -172,16 +175,28 @@ class EmbeddedChain:
     def _newest_time(self) -> int:
         return int(self._engine.header(self._engine.height).timestamp)
 
-    def _tick(self) -> None:
-        now = int(self._clock()) + self._offset
-        self._engine.set_time(max(self._newest_time() + 1, now))
+    def _tick(self) -> int:
+        """Set the time that a block mined now would carry, and return it."""
+        now = max(self._newest_time() + 1, int(self._clock()) + self._offset)
+        self._engine.set_time(now)
+        return now
 
     def _nonce(self, address: str, _block: str = "latest") -> int:
         return self._engine.nonce(jsonrpc.address(address))
 
     def _call(self, call: dict[str, Any], _block: str = "latest") -> str:
-        self._tick()
-        return jsonrpc.hexed(self._engine.execute(call).output)
+        """What a call returns; the same for everybody who asks on one block at one time."""
+        moment = (
+            self._engine.height,
+            self._tick(),
+            bytes(self._engine.header(self._engine.height).hash),
+        )
+        if moment != self._moment:
+            self._moment, self._answers = moment, {}
+        asked = json.dumps(call, sort_keys=True)
+        if asked not in self._answers:
+            self._answers[asked] = jsonrpc.hexed(self._engine.execute(call).output)
+        return self._answers[asked]
 
     def _estimate(self, call: dict[str, Any], _block: str = "latest") -> str:
         self._tick()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from flwr.app import Message, RecordDict
 from flwr.app.metadata import Metadata
+from flwr.common.constant import ErrorCode
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.supercore.task_identity import TaskIdentity
 
@@ -49,6 +50,21 @@ def detached_message(content: RecordDict) -> Message:
 def with_content(content: RecordDict, metadata: Metadata) -> Message:
     """A message with other content on the same errand."""
     return cast(Message, cast(Any, Message)(content=content, metadata=metadata))
+
+
+_LOST = frozenset(
+    {
+        ErrorCode.MESSAGE_UNAVAILABLE,
+        ErrorCode.REPLY_MESSAGE_UNAVAILABLE,
+        ErrorCode.NODE_UNAVAILABLE,
+        ErrorCode.CLIENT_APP_CRASHED,
+    }
+)
+
+
+def is_lost(message: Message) -> bool:
+    """Whether a reply says that the node, or its ClientApp, died over the message."""
+    return message.has_error() and message.error.code in _LOST
 
 
 def carried(message: Message, *, message_id: str) -> Message:

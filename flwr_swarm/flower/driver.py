@@ -37,6 +37,7 @@ log = logging.getLogger("flwr.swarm")
 _SHORTEST_TRIP = 30.0
 _NUDGE_SECONDS = 30.0
 _NUDGE_AGAIN = 5.0
+_TRIES = 3
 _SLACK = 10.0
 """A chain of development runs ahead of its clock by a second a transaction."""
 _LONGEST_SKEW = 300.0
@@ -242,6 +243,7 @@ class RoundDriver:
             Fields.merge_reply,
             seconds=self._remaining(view),
             enough=lambda got: tally(view, got, self.terms, recover_certifier) is not None,
+            tries=_TRIES,
         )
         merged = tally(view, replies, self.terms, recover_certifier)
         # Officers were sent these seals only: a set with another was made up by a quorum of liars.
@@ -270,7 +272,12 @@ class RoundDriver:
             return bool(found)
 
         replies = self.trips.send(
-            what, records, Fields.open_reply, seconds=self._remaining(view), enough=opens
+            what,
+            records,
+            Fields.open_reply,
+            seconds=self._remaining(view),
+            enough=opens,
+            tries=_TRIES,
         )
         report(self.place, self.trips, self.ledger, view, seals, replies)
         try:

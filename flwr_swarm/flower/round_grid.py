@@ -9,13 +9,14 @@ from typing import Any
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from .errands import Errands
 from .trips import Clock
 
 log = logging.getLogger("flwr.swarm")
 
 _LOOK_SECONDS = 1.0
 _FIRST_PAUSE = 0.05
-_LONGEST_PAUSE = 0.5
+_LONGEST_PAUSE = 0.2
 
 Patience = Callable[[set[int]], float | None]
 """Nodes that did not answer yet -> seconds that they still get, None for the whole limit."""
@@ -44,27 +45,25 @@ class RoundGrid:
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> list[Message]:
         """Send, and return the replies that came when nothing more is to be waited for."""
-        sent = list(messages)
-        waiting = {pushed for pushed in self._grid.push_messages(sent) if pushed}
-        node_of = {m.metadata.message_id: m.metadata.dst_node_id for m in sent}
-        del messages, sent  # each holds a model; replies will need the memory
+        errands = Errands(grid=self._grid, what="train")
+        errands.push(messages)
         end = None if timeout is None else self._clock.now() + timeout
         replies: list[Message] = []
         look, pause = self._clock.now() + _LOOK_SECONDS, _FIRST_PAUSE
-        while waiting and (end is None or self._clock.now() < end):
-            found = list(self._grid.pull_messages(waiting))
-            waiting -= {message.metadata.reply_to_message_id for message in found}
-            replies += found
-            if not waiting:
+        while errands.silent and (end is None or self._clock.now() < end):
+            replies += [message for _, message in errands.pull()]
+            if not errands.silent:
                 break
             if self._clock.now() >= look:
                 look = self._clock.now() + _LOOK_SECONDS
-                left = self._patience({node_of[i] for i in waiting if i in node_of})
+                left = self._patience(errands.silent)
+                if left != 0:
+                    errands.send_again()
                 if left is not None:
                     end = min(end or float("inf"), self._clock.now() + left)
             self._clock.sleep(pause)
             pause = min(_LONGEST_PAUSE, 1.5 * pause)
-        return replies
+        return replies + [message for _, message in errands.leftover()]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._grid, name)

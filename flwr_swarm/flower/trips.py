@@ -12,14 +12,16 @@ from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
 from .._exceptions import RoundVoid, WireError
+from .errands import Errands
 from .read import Fields
 from .write import Records
 
 log = logging.getLogger("flwr.swarm")
 T = TypeVar("T")
 
+_LOOK_SECONDS = 1.0
 _FIRST_PAUSE = 0.05
-_LONGEST_PAUSE = 0.5
+_LONGEST_PAUSE = 0.2
 _ABSENT_SECONDS = 30.0
 """How long a round that could go on without them waits for absent members."""
 _GRACE_SECONDS = 5.0
@@ -59,6 +61,7 @@ class Trips:
         *,
         seconds: float,
         enough: Callable[[Sequence[T]], bool] = lambda replies: False,
+        tries: int = 1,
     ) -> list[T]:
         """Send one request to each member and read what comes back.
 
@@ -75,35 +78,35 @@ class Trips:
             Limit of the whole trip.
         enough : callable
             Whether the replies so far suffice; then stragglers get a short grace only.
+        tries : int
+            How often the request goes to a site that dies over it and comes back.
         """
         node_of = {self.nodes[member]: member for member in requests if member in self.nodes}
         messages = [
             Message(RecordDict(cast(dict[str, Any], requests[member])), node, MessageType.TRAIN)
             for node, member in node_of.items()
         ]
-        # A message that could not be pushed has no id; its member counts as silent.
-        waiting = {pushed for pushed in self.grid.push_messages(messages) if pushed}
-        asked = {message.metadata.message_id: message.metadata.dst_node_id for message in messages}
+        errands = Errands(grid=self.grid, what=what, tries=tries)
+        errands.push(messages)
         end = self.clock.now() + seconds
         replies: list[T] = []
         judged, satisfied = 0, False
-        pause = _FIRST_PAUSE
-        while waiting and self.clock.now() < end:
-            for message in self.grid.pull_messages(waiting):
-                waiting.discard(message.metadata.reply_to_message_id)
-                # A dead node's error reply carries the SuperLink's own id as its source.
-                node = asked.get(message.metadata.reply_to_message_id, 0)
-                member = node_of.get(node, -1)
-                replies += self._read(what, message, member, read)
-            if waiting:
+        pause, look = _FIRST_PAUSE, self.clock.now() + _LOOK_SECONDS
+        while errands.silent and self.clock.now() < end:
+            for node, message in errands.pull():
+                replies += self._read(what, message, node_of.get(node, -1), read)
+            if errands.silent:
                 if not satisfied and len(replies) > judged:
                     judged, satisfied = len(replies), enough(replies)
                     if satisfied:
                         end = min(end, self.clock.now() + _GRACE_SECONDS)
+                if not satisfied and self.clock.now() >= look:
+                    look = self.clock.now() + _LOOK_SECONDS
+                    errands.send_again()
                 self.clock.sleep(pause)
                 pause = min(_LONGEST_PAUSE, 1.5 * pause)
-        if waiting:
-            late = sorted(node_of.get(asked.get(reply_id, 0), -1) for reply_id in waiting)
+        if errands.silent:
+            late = sorted(node_of.get(node, -1) for node in errands.silent)
             log.warning("%s: no reply from members %s within %.0f s", what, late, seconds)
         return replies
 

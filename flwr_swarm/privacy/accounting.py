@@ -219,8 +219,8 @@ def reconcile(source: Context | RecordDict, chain_micro_epsilon: int) -> None:
     if chain_micro_epsilon > local:
         raise AccountantLost(
             f"the chain remembers epsilon {chain_micro_epsilon / EPSILON_UNIT:.6f} of this site, "
-            f"its accountant only {local / EPSILON_UNIT:.6f}; restore the node's Flower state of "
-            "the run that spent it, or let the consortium vote on a new budget for this site"
+            f"its accountant only {local / EPSILON_UNIT:.6f}; restore the site's memory (below its "
+            "keystore), or let the consortium vote on a new budget for this site"
         )
 
 
