@@ -37,15 +37,17 @@ def encrypt(
         Source of the errors.
     """
     packed = []
-    per_group = GROUP * parameters.lanes_per_chunk
+    chunks, width = parameters.chunks(lanes.size), parameters.lanes_per_chunk
     with Multiplier(seed=seed, factor=secret) as multiplier:
-        for group, start in enumerate(range(0, lanes.size, per_group)):
-            total = scale_up(pack(lanes[start : start + per_group], parameters), parameters)
+        for first in range(0, chunks, GROUP):
+            count = min(GROUP, chunks - first)
+            part = lanes[first * width : (first + count) * width]
+            total = scale_up(pack(part, parameters, chunks=count), parameters)
             total += stream.errors(total.size).reshape(total.shape)
             # Message and error are in [-42, q): one q keeps the sum positive and below 3q.
             total += MODULUS
             residues = total.view(np.uint64)
-            residues += multiplier.products(group * GROUP, len(residues))
+            residues += multiplier.products(first, count)
             packed.append(pack_residues(modular.reduce_once(modular.reduce_once(residues))))
     return write_ciphertext(lanes.size, packed, parameters)
 
@@ -58,7 +60,8 @@ def decrypt(
     Raises
     ------
     OpeningRejected
-        If the noise is not that of `total.summands` fresh ciphertexts.
+        If the noise is not that of `total.summands` fresh ciphertexts, or the chunks hold more
+        than the lanes.
     """
     coefficients = np.empty((len(total.residues), DEGREE), dtype=np.int64)
     with Multiplier(seed=seed, factor=secret) as multiplier:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flwr_swarm._exceptions import CapacityExceeded, UpdateMismatch
+from flwr_swarm._exceptions import CapacityExceeded, OpeningRejected, UpdateMismatch
 
 from .parameters import DEGREE, RingParameters
 from .wire import MAX_LANES
@@ -27,9 +27,14 @@ def check_lanes(lanes: NDArray[np.uint32], parameters: RingParameters) -> None:
         )
 
 
-def pack(lanes: NDArray[np.uint32], parameters: RingParameters) -> NDArray[np.int64]:
-    """Coefficients of all chunks, (chunks, 4096), the lowest lane first, zeros to the end."""
-    chunks = parameters.chunks(lanes.size)
+def pack(
+    lanes: NDArray[np.uint32], parameters: RingParameters, *, chunks: int | None = None
+) -> NDArray[np.int64]:
+    """Coefficients of all chunks, (chunks, 4096), the lowest lane first, zeros to the end.
+
+    With `chunks`, so many of them: `lanes` are then a part of an update.
+    """
+    chunks = parameters.chunks(lanes.size) if chunks is None else chunks
     padded = np.zeros(chunks * parameters.lanes_per_chunk, dtype=np.int64)
     padded[: lanes.size] = lanes
     rows = padded.reshape(-1, parameters.lanes)
@@ -42,10 +47,22 @@ def pack(lanes: NDArray[np.uint32], parameters: RingParameters) -> NDArray[np.in
 def unpack(
     coefficients: NDArray[np.int64], lanes: int, parameters: RingParameters
 ) -> NDArray[np.uint64]:
-    """The first `lanes` lane sums, 1-D."""
+    """The first `lanes` lane sums, 1-D.
+
+    Raises
+    ------
+    OpeningRejected
+        If a lane behind them is not zero: what fills up the last chunk checks the key.
+    """
     flat = coefficients.reshape(-1)
     rows = np.empty((flat.size, parameters.lanes), dtype=np.uint64)
     mask = (1 << parameters.lane_bits) - 1
     for lane in range(parameters.lanes):
         rows[:, lane] = (flat >> (lane * parameters.lane_bits)) & mask
-    return rows.reshape(-1)[:lanes]
+    sums = rows.reshape(-1)
+    if sums[lanes:].any():
+        raise OpeningRejected(
+            f"the sum opens to more than its {lanes} lanes: an opening was shifted, or a member "
+            "sealed something else than an update"
+        )
+    return sums[:lanes]

@@ -92,8 +92,13 @@ class RingParameters:
         return hashlib.sha256(text.encode()).digest()[:8]
 
     def chunks(self, lanes: int) -> int:
-        """Polynomials that `lanes` lanes take."""
-        return -(-lanes // self.lanes_per_chunk)
+        """Polynomials that `lanes` lanes take; two at least, of which a short update fills one.
+
+        A holder that shifts its opening shifts the key of the sum by any d it likes. With one
+        polynomial it could choose a*d = q/t * m, which moves the message by m without any noise.
+        With two, a_1*d and a_2*d would both have to lie that near to multiples of q/t.
+        """
+        return max(2, -(-lanes // self.lanes_per_chunk))
 
     def noise_bound(self, included: int) -> int:
         """Largest |noise| of a coefficient in an honest sum of `included` ciphertexts.

@@ -187,7 +187,8 @@ BAD = {
     "too many lanes": ("ciphertext", le(2**28 + 1, 4) + zeros(1)),
     "huge lanes, little data": ("ciphertext", le(2**28, 4) + zeros(1)),
     "a polynomial too few": ("ciphertext", le(8193, 4) + zeros(1)),
-    "a polynomial too many": ("ciphertext", le(8192, 4) + zeros(2)),
+    "a polynomial too many": ("ciphertext", le(16384, 4) + zeros(3)),
+    "one polynomial": ("ciphertext", le(8192, 4) + zeros(1)),
     "half a header": ("ciphertext", le(1, 3)),
     "residue q": ("ciphertext", le(1, 4) + pack60([Q] + [0] * 4095)),
     "last residue 2^60-1": ("ciphertext", le(1, 4) + pack60([0] * 4095 + [2**60 - 1])),
@@ -233,7 +234,7 @@ def test_every_bound_is_checked_behind_a_right_checksum(name):
 
 
 def test_the_layout_is_the_described_one():
-    residues = [(i * 0x9E3779B97F4A7C15) % Q for i in range(4095)] + [Q - 1]
+    residues = [(i * 0x9E3779B97F4A7C15) % Q for i in range(8191)] + [Q - 1]
     body = le(8000, 4) + le(7, 2) + pack60(residues)
     parsed = wire.read_aggregate(frame(2, body), DEFAULT)
     assert (parsed.lanes, parsed.summands) == (8000, 7)

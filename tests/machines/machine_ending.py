@@ -115,6 +115,8 @@ class Ending:
 
         If somebody opened that round on another model, it is the one after that.
         """
+        if not self.world.state.running:
+            self._reinstate()
         current = self.world.state.current.round
         parent = model_hash(relay.model, relay.state)
         if self.world.state.running and current.parent != parent:

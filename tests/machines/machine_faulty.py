@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from flwr_swarm.encryption import Dealt, RoundContext, Sealed, ThresholdScheme, 
 from flwr_swarm.encryption.cipher import encrypt
 from flwr_swarm.encryption.holding import held_share
 from flwr_swarm.encryption.key import OneTimeKey
-from flwr_swarm.encryption.parameters import DEFAULT, DEGREE
+from flwr_swarm.encryption.parameters import DEFAULT, DEGREE, MODULUS
 from flwr_swarm.encryption.randomness import Stream, uniform
+from flwr_swarm.encryption.ring import common_polynomial
+from flwr_swarm.encryption.shamir import interpolation_weights
 from flwr_swarm.protocol.ledger import CertifyCall, LedgerCall, SealCall
 from flwr_swarm.protocol.member import holder_keys, round_context
 from flwr_swarm.protocol.messages import MergeReply, OpenReply, SealReply
@@ -40,7 +43,7 @@ SEALS = (
     "another model",
 )
 MERGES = ("a wrong sum", "two sums", "a smaller sum", "a bad signature", "garbage for a sum")
-OPENS = ("garbage", "random shares", "another set", "another's opening")
+OPENS = ("garbage", "random shares", "another set", "another's opening", "a shifted key")
 SILENT, HONEST = "silent", "honest"
 
 
@@ -235,32 +238,50 @@ class Faulty(Site):
         if how == "another's opening":
             seen = [r.opening for (_, i), r in self.relay().opens.items() if i != self.index]
             return [OpenReply(member=self.index, opening=seen[-1] if seen else b"")]
-        if how == "another set":
-            senders = senders[1:]
-            shares = [
-                held_share(
-                    Dealt(
-                        envelope=request.envelopes[sender],
-                        hashes=request.envelope_hashes[sender],
-                        proof=request.proofs[sender],
-                    ),
-                    context=context,
-                    sender=sender,
-                    receiver=self.index,
-                    keys={self.keys.encryption_key: self.keys.share_key_bytes},
-                    parameters=DEFAULT,
-                )
-                for sender in senders
-            ]
-            residues = shares[0]
-            for share in shares[1:]:
-                residues = modular.add(residues, share)
-        else:
+        if how == "random shares":
             residues = uniform(self.world.random, DEGREE)
+        else:
+            senders = senders[1:] if how == "another set" else senders
+            residues = self._summed(request, context, senders)
+        if how == "a shifted key":
+            chosen = range(view.policy.threshold)
+            residues = shifted(residues, context, self.index, chosen)
         opening = wire.Opening(
             receiver=self.index, context=context.digest(), senders=senders, residues=residues
         )
         return [OpenReply(member=self.index, opening=wire.write_opening(opening, DEFAULT))]
+
+    def _summed(self, request: Any, context: RoundContext, senders: Sequence[int]) -> Any:
+        """Its honest shares of the senders' keys, added up."""
+        shares = [
+            held_share(
+                Dealt(
+                    envelope=request.envelopes.get(sender, b""),
+                    hashes=request.envelope_hashes[sender],
+                    proof=request.proofs[sender],
+                ),
+                context=context,
+                sender=sender,
+                receiver=self.index,
+                keys={self.keys.encryption_key: self.keys.share_key_bytes},
+                parameters=DEFAULT,
+            )
+            for sender in senders
+        ]
+        return reduce(modular.add, shares, np.zeros(DEGREE, dtype=np.uint64))
+
+
+def shifted(share: Any, context: RoundContext, holder: int, chosen: Sequence[int]) -> Any:
+    """A share with which the `chosen` open the first chunk to a sum of the holder's own choice.
+
+    It moves the key by what turns the first chunk's message into another without any noise.
+    """
+    step = DEFAULT.step * 5
+    common = common_polynomial(context.common_seed(), 0)
+    weight = dict(zip(chosen, interpolation_weights(list(chosen), at=0), strict=True))
+    inverse = pow(weight.get(holder, 1), -1, MODULUS)
+    moves = [step * pow(int(a), -1, MODULUS) * inverse % MODULUS for a in common]
+    return modular.subtract(share, np.array(moves, dtype=np.uint64))
 
 
 def doubled(payload: bytes) -> bytes:

@@ -6,69 +6,132 @@ of a round's time would go into results that are known already. Nothing is left 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
+import numpy as np
 import pytest
 
-from flwr_swarm import encryption
 from flwr_swarm.chain import signing
-from flwr_swarm.encryption import ThresholdScheme, hashes, wire
+from flwr_swarm.encryption import (
+    ThresholdScheme,
+    dealing,
+    dealing_wire,
+    edwards,
+    envelope,
+    hashes,
+    hpke,
+    randomness,
+    wire,
+)
 from flwr_swarm.flower import replay as replaying
-from flwr_swarm.protocol import lineage, payload
+from flwr_swarm.protocol import payload
+from flwr_swarm.protocol.terms import Terms
 
 _MOST = 512
+_PURE = (
+    (signing, "certificate_digest"),
+    (payload, "decode_layout"),
+    (payload, "parse_payload"),
+    (hashes, "envelope_hash"),
+    (wire, "read_envelope"),
+    (dealing_wire, "read_proof"),
+    (randomness, "expand_public"),
+    (hpke, "shared_secret"),
+    (envelope, "public_key_of"),
+    (edwards, "decode"),
+    (edwards, "montgomery_of"),
+)
+"""Their arguments are bytes, numbers and frozen parameters."""
 
 
 @contextmanager
 def memoised() -> Iterator[None]:
     """Remember results of pure functions while the context lasts."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in (
-            (signing, "certificate_digest"),
-            (payload, "decode_layout"),
-            (lineage, "decode_layout"),
-            (hashes, "ciphertext_hash"),
-            (hashes, "envelope_hash"),
-            (wire, "read_envelope"),
-        ):
-            patch.setattr(module, name, lru_cache(maxsize=_MOST)(getattr(module, name)))
-        patch.setattr(encryption, "payload_hash", hashes.payload_hash)
-        patch.setattr(encryption, "envelope_hash", hashes.envelope_hash)
+        for module, name in _PURE:
+            real = getattr(module, name)
+            _everywhere(patch, real, lru_cache(maxsize=_MOST)(_unwritable(real)))
+        fault = dealing.visible_fault
+        _everywhere(patch, fault, _keyed(fault, _dealing_key, lambda words: words))
         patch.setattr(ThresholdScheme, "open", _opening_once(ThresholdScheme.open))
-        patch.setattr(replaying, "replay", _replaying_once(replaying.replay))
+        patch.setattr(replaying, "replay", _keyed(replaying.replay, _step_key, _copied))
+        patch.setattr(Terms, "to_json", _keyed(Terms.to_json, _terms_key, _copied_json))
         yield
 
 
+def _everywhere(patch: pytest.MonkeyPatch, real: Any, once: Any) -> None:
+    """Wherever the package has imported `real`."""
+    for module in [m for name, m in sys.modules.items() if name.startswith("flwr_swarm")]:
+        for name in [name for name, value in vars(module).items() if value is real]:
+            patch.setattr(module, name, once)
+
+
+def _unwritable(real: Callable[..., Any]) -> Callable[..., Any]:
+    """A result that is shared must not be changed by who gets it: an attempt is an error."""
+
+    @wraps(real)
+    def once(*arguments: Any, **rest: Any) -> Any:
+        found = real(*arguments, **rest)
+        ciphertext = getattr(found, "ciphertext", None)
+        for array in (
+            found,
+            getattr(found, "coefficients", None),
+            getattr(ciphertext, "residues", None),
+        ):
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
+        return found
+
+    return once
+
+
+def _keyed(
+    real: Callable[..., Any], key_of: Callable[..., Any], copy: Callable[[Any], Any]
+) -> Callable[..., Any]:
+    known: dict[Any, Any] = {}
+
+    def once(*arguments: Any, **rest: Any) -> Any:
+        key = key_of(*arguments, **rest)
+        if key not in known:
+            if len(known) >= _MOST:
+                known.clear()
+            known[key] = real(*arguments, **rest)
+        return copy(known[key])
+
+    return once
+
+
 def _opening_once(real: Callable[..., Any]) -> Callable[..., Any]:
-    known: dict[Any, Any] = {}
+    def key_of(scheme: ThresholdScheme, merged: bytes, openings: Any, **rest: Any) -> Any:
+        return (scheme, merged, tuple(sorted(openings.items())), *sorted(rest.items()))
 
-    def once(self: ThresholdScheme, merged: bytes, openings: Any, **rest: Any) -> Any:
-        key = (merged, tuple(sorted(openings.items())), *sorted(rest.items()))
-        if key not in known:
-            _make_room(known)
-            known[key] = real(self, merged, openings, **rest)
-        return known[key].copy()
-
-    return once
+    return _keyed(real, key_of, lambda lanes: lanes.copy())
 
 
-def _replaying_once(real: Callable[..., Any]) -> Callable[..., Any]:
-    known: dict[Any, Any] = {}
-
-    def once(terms: Any, number: int, parent: Any, layout: Any, lanes: Any, included: int) -> Any:
-        key = (terms.hash(), number, parent.hash, layout, lanes.tobytes(), included)
-        if key not in known:
-            _make_room(known)
-            known[key] = real(terms, number, parent, layout, lanes, included)
-        model, state = known[key]
-        return dict(model), dict(state)
-
-    return once
+def _dealing_key(proof: Any, hashes: Any, *, context: Any, sender: int) -> Any:
+    rows = (proof.sender, proof.threshold, proof.ephemeral, proof.signature)
+    return rows, proof.coefficients.tobytes(), tuple(hashes), context, sender
 
 
-def _make_room(known: dict[Any, Any]) -> None:
-    if len(known) >= _MOST:
-        known.clear()
+def _step_key(
+    terms: Any, number: int, parent: Any, layout: Any, lanes: Any, included: int
+) -> tuple[Any, ...]:
+    return terms.hash(), number, parent.hash, layout, lanes.tobytes(), included
+
+
+def _copied(step: tuple[Any, Any]) -> tuple[Any, Any]:
+    return dict(step[0]), dict(step[1])
+
+
+def _terms_key(terms: Terms) -> tuple[Any, ...]:
+    fields = {name: getattr(terms, name) for name in type(terms).__dataclass_fields__}
+    parameters = tuple(sorted(fields.pop("parameters").items()))
+    return *fields.items(), parameters
+
+
+def _copied_json(plain: dict[str, Any]) -> dict[str, Any]:
+    return {name: dict(v) if isinstance(v, dict) else v for name, v in plain.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,10 +11,12 @@ import pytest
 from machine_base import RoundMachine
 from machine_rules import Anything, Byzantine, Forking, Hostile
 
+from flwr_swarm._exceptions import WireError
 from flwr_swarm.chain import founding, merging
 from flwr_swarm.flower import replay
 from flwr_swarm.protocol import lineage, member, merge, quorum, relay, seal
 from flwr_swarm.protocol import open as open_module
+from flwr_swarm.protocol.payload import parse_payload
 from flwr_swarm.protocol.types import Phase
 
 Patch = pytest.MonkeyPatch
@@ -63,19 +64,26 @@ def models_are_not_compared(patch: Patch) -> None:
 
 def payloads_are_not_compared(patch: Patch) -> None:
     """An officer adds up what it is given, sealed or not."""
+    real = merge._matching
 
     def matching(request: Any, current: Any, terms: Any) -> Any:
-        given = {s.member: request.updates[s.member] for s in current.seals
-                 if s.member in request.updates}  # fmt: skip
-        layout = next(iter(given.values()), (b"", b""))[0]
-        return {i: payload for i, (_, payload) in given.items()}, layout
+        def given(seal: Any) -> Any:
+            try:
+                parsed = parse_payload(
+                    terms.encryption, *request.updates[seal.member], seal.member
+                )
+            except (KeyError, WireError):
+                return seal
+            return replace(seal, payload_hash=parsed.hash)
+
+        return real(request, replace(current, seals=tuple(map(given, current.seals))), terms)
 
     patch.setattr(merge, "_matching", matching)
 
 
 def copies_are_added(patch: Patch) -> None:
     """A ciphertext that two members sealed is in the sum twice."""
-    patch.setattr(merge, "Counter", lambda items: defaultdict(lambda: 1))
+    patch.setattr(merge, "_copied", lambda request: frozenset())
 
 
 def signatures_are_forgotten(patch: Patch) -> None:
@@ -139,7 +147,7 @@ FAULTS: tuple[tuple[Callable[[Patch], None], type[RoundMachine], str], ...] = (
     (payloads_are_not_compared, Hostile, "a wrong sum"),
     (copies_are_added, Byzantine, "a copied ciphertext"),
     (signatures_are_forgotten, Hostile, "signed two merges"),
-    (memory_is_not_written, Anything, "signed two merges|released shares for"),
+    (memory_is_not_written, Hostile, "signed two merges|released shares for"),
     (deadlines_end_nothing, Hostile, "stands still"),
     (leaders_stay, Byzantine, "stands still"),
     (one_liar_spoils_an_opening, Byzantine, "none was opened"),
