@@ -9,7 +9,7 @@ from typing import Any
 import machine_site
 import pytest
 from machine_base import RoundMachine
-from machine_rules import Anything, Byzantine, Forking, Hostile
+from machine_rules import Byzantine, Forking, Hostile
 
 from flwr_swarm._exceptions import WireError
 from flwr_swarm.chain import founding, merging
@@ -69,9 +69,7 @@ def payloads_are_not_compared(patch: Patch) -> None:
     def matching(request: Any, current: Any, terms: Any) -> Any:
         def given(seal: Any) -> Any:
             try:
-                parsed = parse_payload(
-                    terms.encryption, *request.updates[seal.member], seal.member
-                )
+                parsed = parse_payload(terms.encryption, *request.updates[seal.member], seal.member)
             except (KeyError, WireError):
                 return seal
             return replace(seal, payload_hash=parsed.hash)
