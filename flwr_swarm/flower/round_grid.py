@@ -6,15 +6,17 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from flwr.app import Message
+from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
-from .clock import Clock
+from .clock import Clock, clock_time
 from .errands import Errands
 
 log = logging.getLogger("flwr.swarm")
 
 _LOOK_SECONDS = 1.0
+_TELL_SECONDS = 30.0
+_TRIES = 3
 
 Patience = Callable[[set[int]], float | None]
 """Nodes that did not answer yet -> seconds that they still get, None for the whole limit."""
@@ -43,11 +45,16 @@ class RoundGrid:
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> list[Message]:
         """Send, and return the replies that came when nothing more is to be waited for."""
-        errands = Errands(grid=self._grid, what="train")
-        errands.push(messages)
-        end = None if timeout is None else self._clock.now() + timeout
+        sent = list(messages)
+        training = any(message.metadata.message_type == MessageType.TRAIN for message in sent)
+        what = "training" if training else "evaluation"
+        # An evaluation waits for nobody who died over it: its metrics are means of whoever answers.
+        errands = Errands(grid=self._grid, what=what, tries=_TRIES if training else 1)
+        errands.push(sent)
+        start = self._clock.now()
+        end = None if timeout is None else start + timeout
         replies: list[Message] = []
-        look = self._clock.now() + _LOOK_SECONDS
+        look, tell = start + _LOOK_SECONDS, start + _TELL_SECONDS
         for batch in errands.batches(self._clock):
             replies += [message for _, message in batch]
             if errands.silent and self._clock.now() >= look:
@@ -59,6 +66,10 @@ class RoundGrid:
                     end = min(end or float("inf"), self._clock.now() + left)
             if end is not None and self._clock.now() >= end:
                 break
+            if errands.silent and self._clock.now() >= tell:
+                tell = self._clock.now() + _TELL_SECONDS
+                until = "they answer" if end is None else clock_time(end)
+                log.info("%s: waiting for %d nodes until %s", what, len(errands.silent), until)
         return replies + [message for _, message in errands.leftover()]
 
     def __getattr__(self, name: str) -> Any:

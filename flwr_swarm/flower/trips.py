@@ -20,6 +20,7 @@ log = logging.getLogger("flwr.swarm")
 T = TypeVar("T")
 
 _LOOK_SECONDS = 1.0
+_TELL_SECONDS = 15.0
 _ABSENT_SECONDS = 30.0
 """How long a round that could go on without them waits for absent members."""
 _GRACE_SECONDS = 5.0
@@ -81,7 +82,7 @@ class Trips:
         end = self.clock.now() + seconds
         replies: list[T] = []
         judged, satisfied = 0, False
-        look = self.clock.now() + _LOOK_SECONDS
+        look, tell = self.clock.now() + _LOOK_SECONDS, self.clock.now() + _TELL_SECONDS
         for batch in errands.batches(self.clock):
             for node, message in batch:
                 replies += self._read(what, message, node_of.get(node, -1), read)
@@ -94,6 +95,10 @@ class Trips:
                 errands.send_again()
             if self.clock.now() >= end:
                 break
+            if errands.silent and self.clock.now() >= tell:
+                tell = self.clock.now() + _TELL_SECONDS
+                silent = sorted(node_of[node] for node in errands.silent)
+                log.info("%s: waiting for members %s until %s", what, silent, clock_time(end))
         if errands.silent:
             late = sorted(node_of.get(node, -1) for node in errands.silent)
             log.warning("%s: no reply from members %s within %.0f s", what, late, seconds)
