@@ -46,7 +46,8 @@ class RoundGrid:
     ) -> list[Message]:
         """Send, and return the replies that came when nothing more is to be waited for."""
         sent = list(messages)
-        training = any(message.metadata.message_type == MessageType.TRAIN for message in sent)
+        kinds = {message.metadata.message_type.split(".")[0] for message in sent}
+        training = MessageType.TRAIN in kinds
         what = "training" if training else "evaluation"
         # An evaluation waits for nobody who died over it: its metrics are means of whoever answers.
         errands = Errands(grid=self._grid, what=what, tries=_TRIES if training else 1)
