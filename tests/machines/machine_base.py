@@ -15,6 +15,7 @@ from machine_bends import bend
 from machine_ending import Ending
 from machine_faulty import Faulty
 from machine_relay import Relay
+from machine_resuming import Successor
 from machine_site import Site
 from machine_world import MOST, Parcel, World, altered
 
@@ -173,6 +174,12 @@ class RoundMachine(RuleBasedStateMachine):
             site.crash()
         else:
             self.back(site, site.go_on(), FINE[0])
+
+    @rule()
+    def another_relay_resumes(self) -> None:
+        """It knows what the ledger says, and what those members tell it that are up."""
+        self.relay = Successor(self.world, self.sites)
+        self.world.wire.clear()
 
     def teardown(self) -> None:
         if self.world is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from flwr_swarm.protocol.election import quorum
 from flwr_swarm.protocol.hashing import model_hash
 from flwr_swarm.protocol.member import certificate_digest, last_certified, round_context
 from flwr_swarm.protocol.memory import Parent
-from flwr_swarm.protocol.messages import MergeReply, ModelProof, OpenReply, SealReply
+from flwr_swarm.protocol.messages import Evidence, MergeReply, ModelProof, OpenReply, SealReply
 from flwr_swarm.protocol.payload import aggregate_hash, decode_layout
 from flwr_swarm.protocol.types import Certificate, LedgerView, Round
 
@@ -60,6 +61,8 @@ class Book:
             lambda: defaultdict(set)
         )
         """Round to set to the honest members that released shares for it."""
+        self.keys: set[tuple[int, int]] = set()
+        """(honest member, round) of the keys drawn."""
         self.certificates: dict[bytes, Certified] = {}
 
     # --- what honest members do --------------------------------------------------------------
@@ -117,6 +120,34 @@ class Book:
             dealer = read_complaint(complaint, DEFAULT).dealer
             assert dealer in self.faulty, f"member {reply.member} blamed honest member {dealer}"
         self.world.reached["complained"] += 1
+
+    def drew(self, member: int, number: int) -> None:
+        """An honest member draws one key a round, whatever it remembers of it."""
+        assert (member, number) not in self.keys, f"member {member} drew two keys of round {number}"
+        self.keys.add((member, number))
+
+    def forgot(self, member: int) -> None:
+        """It lost what it should remember; what it drew before never left it."""
+        self.keys = {(one, number) for one, number in self.keys if one != member}
+
+    def blamed(
+        self,
+        proven: Iterable[Evidence],
+        replies: Iterable[OpenReply],
+        seals: Mapping[int, SealReply],
+    ) -> None:
+        """Complaints prove what honest members say, and nothing against an honest dealer."""
+        named = {evidence.dealer for evidence in proven}
+        assert named <= self.faulty, f"honest dealers were blamed: {named - self.faulty}"
+        said = {
+            read_complaint(complaint, DEFAULT).dealer
+            for reply in replies
+            if reply.member not in self.faulty
+            for complaint in reply.complaints
+        }
+        missing = (said & seals.keys()) - named
+        assert not missing, f"a crooked dealer was not named: {missing}"
+        self.world.reached["a dealer blamed"] += len(named)
 
     def took(self, member: int, view: LedgerView, proof: ModelProof, offered: bytes) -> None:
         """An honest member says that it recomputed `offered` from the last certified sum."""

@@ -18,6 +18,7 @@ from flwr_swarm import encryption
 from flwr_swarm._exceptions import LedgerError, SwarmError
 from flwr_swarm.encryption import Dealt, RoundContext, Sealed, ThresholdScheme, modular, wire
 from flwr_swarm.encryption.cipher import encrypt
+from flwr_swarm.encryption.complaint import complain
 from flwr_swarm.encryption.holding import held_share
 from flwr_swarm.encryption.key import OneTimeKey
 from flwr_swarm.encryption.parameters import DEFAULT, DEGREE, MODULUS
@@ -26,7 +27,13 @@ from flwr_swarm.encryption.ring import common_polynomial
 from flwr_swarm.encryption.shamir import interpolation_weights
 from flwr_swarm.protocol.ledger import CertifyCall, LedgerCall, SealCall
 from flwr_swarm.protocol.member import holder_keys, round_context
-from flwr_swarm.protocol.messages import MergeReply, OpenReply, SealReply
+from flwr_swarm.protocol.messages import (
+    MergeReply,
+    OpenReply,
+    RecallReply,
+    RecallRequest,
+    SealReply,
+)
 from flwr_swarm.protocol.payload import aggregate_hash, encode_layout, payload_hash
 from flwr_swarm.protocol.types import Certificate, LedgerView
 
@@ -43,7 +50,15 @@ SEALS = (
     "another model",
 )
 MERGES = ("a wrong sum", "two sums", "a smaller sum", "a bad signature", "garbage for a sum")
-OPENS = ("garbage", "random shares", "another set", "another's opening", "a shifted key")
+OPENS = (
+    "garbage",
+    "random shares",
+    "another set",
+    "another's opening",
+    "a shifted key",
+    "a false complaint",
+)
+RECALLS = ("silent", "honest", "another model", "altered")
 SILENT, HONEST = "silent", "honest"
 
 
@@ -79,6 +94,24 @@ class Faulty(Site):
 
     def honestly(self, parcel: Parcel) -> Any:
         return self.start(parcel)
+
+    def recall(self, request: RecallRequest) -> RecallReply | None:
+        """To another relay: nothing, another round's sum, altered bytes, a model of its own."""
+        how = self.die.choice(RECALLS)
+        self.world.reached[f"faulty recall: {how}"] += 1
+        honest = super().recall(request)
+        if how in (SILENT, HONEST) or honest is None:
+            return None if how == SILENT else honest
+        if how == "another model":
+            first = self.world.crafted(self.world.first_model())
+            return replace(honest, model=(first, {}))
+        held, given = honest.held, honest.given
+        return replace(
+            honest,
+            held=None if held is None else replace(held, merged=altered(held.merged)),
+            given=None if given is None else replace(given, payload=altered(given.payload)),
+            opening=altered(honest.opening),
+        )
 
     def call(self, call: LedgerCall) -> bool:
         """Whether the ledger took it."""
@@ -238,6 +271,8 @@ class Faulty(Site):
         if how == "another's opening":
             seen = [r.opening for (_, i), r in self.relay().opens.items() if i != self.index]
             return [OpenReply(member=self.index, opening=seen[-1] if seen else b"")]
+        if how == "a false complaint":
+            return [self._complaint(request, context, senders)]
         if how == "random shares":
             residues = uniform(self.world.random, DEGREE)
         else:
@@ -251,15 +286,32 @@ class Faulty(Site):
         )
         return [OpenReply(member=self.index, opening=wire.write_opening(opening, DEFAULT))]
 
+    def _complaint(self, request: Any, context: RoundContext, senders: Sequence[int]) -> OpenReply:
+        """About each dealer, honest or not, with true proofs of what was shared."""
+        said = tuple(
+            complain(
+                self._dealt(request, sender),
+                context=context,
+                dealer=sender,
+                private_key=self.keys.share_key_bytes,
+                parameters=DEFAULT,
+            )
+            for sender in senders
+        )
+        return OpenReply(member=self.index, complaints=said)
+
+    def _dealt(self, request: Any, sender: int) -> Dealt:
+        return Dealt(
+            envelope=request.envelopes.get(sender, b""),
+            hashes=request.envelope_hashes[sender],
+            proof=request.proofs[sender],
+        )
+
     def _summed(self, request: Any, context: RoundContext, senders: Sequence[int]) -> Any:
         """Its honest shares of the senders' keys, added up."""
         shares = [
             held_share(
-                Dealt(
-                    envelope=request.envelopes.get(sender, b""),
-                    hashes=request.envelope_hashes[sender],
-                    proof=request.proofs[sender],
-                ),
+                self._dealt(request, sender),
                 context=context,
                 sender=sender,
                 receiver=self.index,

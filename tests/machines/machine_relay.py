@@ -11,6 +11,7 @@ from flwr_swarm._exceptions import OpeningRejected, SwarmError
 from flwr_swarm.chain.signing import recover_certifier
 from flwr_swarm.flower.replay import build, server_state, step
 from flwr_swarm.protocol import relay as course
+from flwr_swarm.protocol.blame import evidence_from
 from flwr_swarm.protocol.hashing import Arrays, model_hash
 from flwr_swarm.protocol.member import last_certified
 from flwr_swarm.protocol.memory import Parent
@@ -48,6 +49,8 @@ class Relay:
         self.opens: dict[tuple[int, int], OpenReply] = {}
         self.merged: dict[int, tuple[LedgerView, course.Merged]] = {}
         self.found: dict[int, tuple[course.Merged, course.Opened]] = {}
+        self.layouts: dict[int, bytes] = {}
+        """Of sums whose payloads this relay does not have."""
         self._accepted: tuple[Any, dict[int, SealReply]] = (None, {})
         world.keep(model, {})
 
@@ -66,6 +69,8 @@ class Relay:
             case OpenReply():
                 number = max(self.merged, default=0)
                 self.opens[number, sender] = reply
+                if reply.complaints:
+                    self._report(number)
                 self._conclude(number)
 
     # --- moves -------------------------------------------------------------------------------
@@ -139,7 +144,10 @@ class Relay:
         if certified is None or certified.number == self.proof.round:
             return
         if certified.parent != model_hash(self.model, self.state):
-            self.model, self.state = self.world.archive[certified.parent]
+            found_model = self.recalled(certified.parent)
+            if found_model is None:
+                return
+            self.model, self.state = found_model
         self.proof = ModelProof(round=certified.number)
         found = self.found.get(certified.number)
         if found is None or found[0].certificate != certified.certificate:
@@ -148,6 +156,10 @@ class Relay:
             self._step(certified.number, *found)
         except SwarmError as error:
             self.world.reached[f"leads nowhere: {type(error).__name__}"] += 1
+
+    def recalled(self, wanted: bytes) -> tuple[Arrays, Arrays] | None:
+        """A model that this relay has or could have had, by its hash."""
+        return self.world.archive[wanted]
 
     def _conclude(self, number: int) -> None:
         """Open the sum as soon as there are openings that agree."""
@@ -160,13 +172,23 @@ class Relay:
         except OpeningRejected as error:
             self.world.reached[f"not opened: {type(error).__name__}"] += 1
 
+    def _report(self, number: int) -> None:
+        """Show everybody what the complaints prove; see `flwr_swarm/flower/reporting.py`."""
+        view, certified = self.world.view(), last_certified(self.world.view())
+        if certified is None or certified.number != number or view.current != certified:
+            return
+        openings = [reply for (n, _), reply in self.opens.items() if n == number]
+        seals = {i: reply for (n, i), reply in self.seals.items() if n == number}
+        self.world.book.blamed(evidence_from(view, seals, openings), openings, seals)
+
     def _step(self, number: int, merged: course.Merged, opened: course.Opened) -> None:
         world, included = self.world, merged.certificate.included
         hash_ = model_hash(self.model, self.state)
         parent = Parent(round=number, hash=hash_, model=self.model, state=self.state)
         strategy = build(world.terms)
-        layout = decode_layout(self.seals[number, included[0]].layout)
-        taken = step(strategy, world.terms, number, parent, layout, opened.lanes, len(included))
+        layout = self.layouts.get(number) or self.seals[number, included[0]].layout
+        names, size = decode_layout(layout), len(included)
+        taken = step(strategy, world.terms, number, parent, names, opened.lanes, size)
         self.model, self.state = taken.model, server_state(strategy)
         self.proof = ModelProof(round=number, openings=opened.openings)
         self.opened = number

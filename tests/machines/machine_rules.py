@@ -9,7 +9,6 @@ from hypothesis.stateful import precondition, rule
 from machine_base import DRAWN, FINE, RoundMachine, fates, numbers, seats
 from machine_bends import LEFT_OUT, WAYS_TO_MERGE, forged_opening
 from machine_faulty import Faulty
-from machine_relay import Relay
 from machine_site import Site
 from machine_world import MOST, Parcel, World, moved
 
@@ -130,12 +129,6 @@ class Crashes:
         faulty = self.world.book.faulty
         if site.keystore and len(self.lost | faulty) <= self.world.f:
             site.forget()
-
-    @rule()
-    def the_relay_is_replaced(self) -> None:
-        self.relay = Relay(self.world, self.world.first_model())
-        self.world.wire.clear()
-        self.world.reached["relay replaced"] += 1
 
 
 class Crashing(Crashes, RoundMachine):

@@ -26,10 +26,12 @@ from flwr_swarm.flower.state import load_memory, save_memory
 from flwr_swarm.protocol import lineage, merge, seal
 from flwr_swarm.protocol import member as member_module
 from flwr_swarm.protocol import open as open_module
+from flwr_swarm.protocol import recall as recalling
 from flwr_swarm.protocol.hashing import Arrays, model_hash
 from flwr_swarm.protocol.ledger import AbstainCall, LateCall, SealCall
 from flwr_swarm.protocol.member import SwarmMember, certificate_digest
 from flwr_swarm.protocol.memory import Memory
+from flwr_swarm.protocol.messages import RecallReply, RecallRequest
 from flwr_swarm.protocol.types import Certificate, LedgerView, Phase
 from flwr_swarm.protocol.update import difference
 
@@ -109,6 +111,7 @@ class Site:
         assert self.keystore
         self.crash()
         self.disk.memory = Memory()
+        self.world.book.forgot(self.index)
         self.world.reached["state lost"] += 1
 
     @property
@@ -165,6 +168,7 @@ class Site:
             epsilon=max(self.disk.epsilon, task.me.epsilon),
             random=self.world.random,
         )
+        self.world.book.drew(self.index, request.round)
         yield "encrypting"
         self.world.book.encrypted(self.index, sealing.call.payload_hash, sealing.reply, lanes)
         self.world.book.sealing(self.index, view, request.proof, task.parent, task.verified)
@@ -233,6 +237,16 @@ class Site:
         offered = self.world.keep(parcel.model, parcel.state)
         self.world.book.took(self.index, view, request.proof, offered)
         self.world.reached["evaluated"] += 1
+
+    def recall(self, request: RecallRequest) -> RecallReply | None:
+        """What another relay hears from this site; None if it is down or its node is."""
+        if not self.up:
+            return None
+        try:
+            return recalling.recall(self.member, request, self.node.view())
+        except SwarmError as error:
+            self.world.reached[type(error).__name__] += 1
+            return None
 
     def _nudge(self, parcel: Parcel) -> Steps:
         self.member.accept(parcel.request.place, self.node.view())

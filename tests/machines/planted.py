@@ -9,12 +9,15 @@ from typing import Any
 import machine_site
 import pytest
 from machine_base import RoundMachine
-from machine_rules import Byzantine, Forking, Hostile
+from machine_rules import Byzantine, Crashing, Forking, Hostile
 
 from flwr_swarm._exceptions import WireError
 from flwr_swarm.chain import founding, merging
+from flwr_swarm.encryption import holding
+from flwr_swarm.encryption.dealing_wire import read_complaint
+from flwr_swarm.encryption.parameters import DEFAULT
 from flwr_swarm.flower import replay
-from flwr_swarm.protocol import lineage, member, merge, quorum, relay, seal
+from flwr_swarm.protocol import blame, lineage, member, merge, quorum, recall, relay, seal
 from flwr_swarm.protocol import open as open_module
 from flwr_swarm.protocol.payload import parse_payload
 from flwr_swarm.protocol.types import Phase
@@ -136,6 +139,73 @@ def any_server_state_is_taken(patch: Patch) -> None:
     patch.setattr(replay, "check_state", lambda terms, model, state: None)
 
 
+def seals_are_not_recalled(patch: Patch) -> None:
+    """A member tells another relay nothing of what it sealed."""
+    real = recall.recall
+
+    def recalled(site: Any, request: Any, view: Any) -> Any:
+        return replace(real(site, request, view), given=None)
+
+    patch.setattr(recall, "recall", recalled)
+
+
+def another_round_is_recalled(patch: Patch) -> None:
+    """Asked about a round, a member answers with the one before."""
+    real = recall.recall
+
+    def recalled(site: Any, request: Any, view: Any) -> Any:
+        return real(site, replace(request, round=request.round - 1), view)
+
+    patch.setattr(recall, "recall", recalled)
+
+
+def recalled_sums_are_not_compared(patch: Patch) -> None:
+    """Another relay takes the first sum that it is told."""
+    patch.setattr(
+        recall,
+        "found_sum",
+        lambda certified, replies, terms: next((r.held for r in replies if r.held), None),
+    )
+
+
+def recalled_models_are_not_compared(patch: Patch) -> None:
+    """Another relay takes the first model that it is told."""
+    patch.setattr(recall, "found_model", lambda wanted, candidates: next(iter(candidates), None))
+
+
+def intents_are_ignored(patch: Patch) -> None:
+    """A member that was interrupted forgets what it sealed, and draws another key."""
+    real = seal.begin_seal
+
+    def begins(site: Any, request: Any, view: Any, model: Any, state: Any) -> Any:
+        return real(
+            replace(site, memory=replace(site.memory, intended=0)), request, view, model, state
+        )
+
+    patch.setattr(seal, "begin_seal", begins)
+    patch.setattr(seal, "seal_again", lambda site, request, view, offered: None)
+
+
+def complaints_are_believed(patch: Patch) -> None:
+    """Nobody verifies a complaint."""
+    patch.setattr(
+        blame,
+        "complainer",
+        lambda view, evidence: read_complaint(evidence.complaint, DEFAULT).holder,
+    )
+
+
+def complaints_are_not_heard(patch: Patch) -> None:
+    """No complaint proves anything to anybody."""
+    patch.setattr(blame, "complainer", lambda view, evidence: None)
+
+
+def good_shares_are_complained_about(patch: Patch) -> None:
+    """A holder complains about shares that fit."""
+    patch.setattr(holding, "fits", lambda share, proof, hashes, context, receiver: False)
+    patch.setattr(holding, "upheld", lambda *said, **rest: True)
+
+
 FAULTS: tuple[tuple[Callable[[Patch], None], type[RoundMachine], str], ...] = (
     (openings_are_forgotten, Forking, "released shares for"),
     (threshold_is_too_small, Forking, "two sets of round"),
@@ -149,5 +219,13 @@ FAULTS: tuple[tuple[Callable[[Patch], None], type[RoundMachine], str], ...] = (
     (deadlines_end_nothing, Hostile, "stands still"),
     (leaders_stay, Byzantine, "stands still"),
     (one_liar_spoils_an_opening, Byzantine, "none was opened"),
+    (seals_are_not_recalled, Crashing, "another relay lost"),
+    (another_round_is_recalled, Crashing, "another relay lost"),
+    (recalled_sums_are_not_compared, Byzantine, "another relay lost"),
+    (recalled_models_are_not_compared, Byzantine, "another relay lost|none was opened"),
+    (intents_are_ignored, Crashing, "drew two keys"),
+    (complaints_are_believed, Byzantine, "honest dealers were blamed"),
+    (complaints_are_not_heard, Byzantine, "a crooked dealer was not named"),
+    (good_shares_are_complained_about, Byzantine, "blamed honest member"),
     (any_server_state_is_taken, Hostile, "none was opened|weight|bias|argument"),
 )

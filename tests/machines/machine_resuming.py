@@ -1,0 +1,208 @@
+"""Another relay: it knows the ledger and the first model, and asks the members for all else.
+
+The order of its questions is that of `flwr_swarm/flower/resuming.py`. It believes no member: what
+it takes has the hash that the ledger names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from machine_relay import Relay
+from machine_world import Parcel, World
+
+from flwr_swarm.encryption import ThresholdScheme
+from flwr_swarm.protocol import recall
+from flwr_swarm.protocol import relay as course
+from flwr_swarm.protocol.hashing import Arrays, model_hash
+from flwr_swarm.protocol.member import certificate_digest, last_certified
+from flwr_swarm.protocol.messages import HeldSum, ModelProof, RecallReply, RecallRequest, SealReply
+from flwr_swarm.protocol.payload import aggregate_hash
+from flwr_swarm.protocol.types import ZERO_HASH, LedgerView, Phase, Round
+
+if TYPE_CHECKING:
+    from machine_site import Site
+
+
+class Successor(Relay):
+    """Takes the swarm up from whatever state it is in, then goes on as any relay."""
+
+    def __init__(self, world: World, sites: Sequence[Site]) -> None:
+        super().__init__(world, world.first_model())
+        self.sites = sites
+        self.first: list[Parcel] = []
+        """Its first trip, if a certified sum is to be opened."""
+        self.complete = True
+        """Whether it got all that it asked for; if not, it is to be started again."""
+        self._take_up(world.view())
+
+    def act(self) -> list[Parcel]:
+        """The trip that it owes a certified round, then its course."""
+        if self.first:
+            first, self.first = self.first, []
+            return first
+        return super().act()
+
+    def recalled(self, wanted: bytes) -> tuple[Arrays, Arrays] | None:
+        """Model and state of this hash, from whoever has them."""
+        number = self.world.view().current.number
+        for site in self.sites:
+            reply = self._ask(site, number, "model", wanted)
+            offered = [] if reply is None or reply.model is None else [reply.model]
+            if (found := recall.found_model(wanted, offered)) is not None:
+                return found
+        self.world.reached["a model that nobody has"] += 1
+        return None
+
+    # --- the course ----------------------------------------------------------------------------
+
+    def _take_up(self, view: LedgerView) -> None:
+        current = view.current
+        self.world.reached[f"resumed: {current.phase.name.lower()}"] += 1
+        certified = recall.to_open(view)
+        if current.phase is not Phase.MERGING and certified is not None:
+            self._reopen(view, certified)
+            return
+        wanted = recall.running_model(view)
+        if wanted is None:
+            return
+        if not self._stands_on(wanted):
+            self.complete = False
+            self.follow(view)
+            return
+        if current.phase is Phase.MERGING:
+            for reply in self._given(current.number):
+                self.take(reply, reply.member)
+        self.proof = self._proof(view, wanted)
+
+    def _stands_on(self, wanted: bytes) -> bool:
+        """Whether the model of this hash could be had."""
+        if model_hash(self.model, self.state) == wanted:
+            return True
+        found = self.recalled(wanted)
+        if found is not None:
+            self.model, self.state = found
+        return found is not None
+
+    def _reopen(self, view: LedgerView, certified: Round) -> None:
+        """The sum from what holders released before, or from a trip of its own."""
+        certificate, number = certified.certificate, certified.number
+        assert certificate is not None
+        if not self._stands_on(certified.parent):
+            self.complete = False
+            return
+        held, opened = self._held(certified), None
+        if held is not None:
+            opened = recall.open_again(view, certified, held, self._openings(number))
+            merged = course.Merged(certificate=certificate, signatures=(), merged=held.merged)
+        if opened is not None:
+            self.world.reached["opened again by another relay"] += 1
+            self.layouts[number] = held.layout  # type: ignore[union-attr]
+            self.found[number] = (merged, opened)
+            return
+        then = replace(view, current=certified)
+        seals = course.accepted_seals(then, self._given(number), self.world.terms)
+        held = held or self._summed(view, certified, seals)
+        if held is None or not seals.keys() >= set(certificate.included):
+            self.world.reached["a certified sum that nobody can open"] += 1
+            self.complete = False
+            return
+        merged = course.Merged(certificate=certificate, signatures=(), merged=held.merged)
+        then = replace(then, policy=replace(view.policy, threshold=held.threshold))
+        self.layouts[number] = held.layout
+        self.merged[number] = (then, merged)
+        planned = course.plan_open(self.world.place, then, merged, seals)
+        self.first = [Parcel(to=i, kind="open", request=r) for i, r in planned.items()]
+        self.world.reached["opened late by another relay"] += 1
+
+    def _summed(
+        self, view: LedgerView, certified: Round, seals: dict[int, SealReply]
+    ) -> HeldSum | None:
+        certificate = certified.certificate
+        assert certificate is not None
+        if not seals.keys() >= set(certificate.included):
+            return None
+        merged = ThresholdScheme().merge([seals[i].payload for i in certificate.included])
+        assert aggregate_hash("threshold", merged) == certificate.aggregate_hash
+        return HeldSum(
+            threshold=view.policy.threshold,
+            included=certificate.included,
+            layout=seals[certificate.included[0]].layout,
+            merged=merged,
+        )
+
+    def _proof(self, view: LedgerView, model: bytes) -> ModelProof:
+        certified = last_certified(view)
+        if certified is None:
+            return ModelProof()
+        number = certified.number
+        if model == certified.parent:
+            return ModelProof(round=number)
+        held, opened = self._held(certified), None
+        if held is not None:
+            opened = recall.open_again(view, certified, held, self._openings(number))
+        self.complete = opened is not None
+        return ModelProof(round=number, openings=opened.openings if opened else {})
+
+    # --- questions -----------------------------------------------------------------------------
+
+    def _ask(
+        self, site: Site, number: int, want: str, model: bytes = ZERO_HASH
+    ) -> RecallReply | None:
+        """One question to one member; no answer from who is down, or speaks for another."""
+        request = RecallRequest(
+            place=self.world.place, round=number, want=frozenset({want}), model=model
+        )
+        reply = site.recall(request)
+        return reply if reply is not None and reply.member == site.index else None
+
+    def _all(self, number: int, want: str) -> list[Any]:
+        asked = (self._ask(site, number, want) for site in self.sites)
+        return [reply for reply in asked if reply is not None]
+
+    def _given(self, number: int) -> list[SealReply]:
+        replies = [reply.given for reply in self._all(number, "given")]
+        return [reply for reply in replies if reply is not None]
+
+    def _openings(self, number: int) -> dict[int, bytes]:
+        replies = self._all(number, "opening")
+        return {reply.member: reply.opening for reply in replies if reply.opening}
+
+    def _held(self, certified: Round) -> HeldSum | None:
+        replies = self._all(certified.number, "held")
+        return recall.found_sum(certified, replies, self.world.terms)
+
+
+def must_open(world: World, sites: Sequence[Site]) -> bytes | None:
+    """The model that another relay must come to now: enough members have what it takes.
+
+    A certified round that nobody went on from is not lost if t honest members released shares for
+    it and one has the sum, or if all who are in it still have what they sealed.
+    """
+    view = world.view()
+    certified = recall.to_open(view)
+    if certified is None or certified.certificate is None:
+        return None
+    entry = world.book.certificates[certificate_digest(certified.certificate)]
+    number, faulty = certified.number, world.book.faulty
+    here = {s.index: s.disk.memory for s in sites if s.index not in faulty and s.up}
+    if entry.model is None or not any(
+        p is not None and p.hash == certified.parent
+        for m in here.values()
+        for p in (m.parent, *(h.parent for h in (m.pending, m.held) if h is not None))
+    ):
+        return None
+    digest = certificate_digest(certified.certificate)
+    may = [i for i, m in here.items() if m.opened.get(number, digest) == digest]
+    released = [i for i, m in here.items() if m.opening is not None and m.opening[0] == number]
+    summed = any(
+        h is not None and (h.parent.round, h.included) == (number, certified.certificate.included)
+        for m in here.values()
+        for h in (m.pending, m.held)
+    )
+    given = {i for i, m in here.items() if m.given is not None and m.given.round == number}
+    sealed = set(certified.certificate.included) <= given and len(may) >= view.policy.threshold
+    again = summed and len(released) >= view.policy.threshold
+    return entry.model if sealed or again else None
