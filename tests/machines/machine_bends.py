@@ -11,12 +11,14 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 from machine_relay import Relay
 from machine_world import Parcel, World, altered
 
 from flwr_swarm import encryption
 from flwr_swarm._exceptions import WireError
-from flwr_swarm.encryption import ThresholdScheme
+from flwr_swarm.encryption import ThresholdScheme, wire
+from flwr_swarm.encryption.parameters import DEFAULT, MODULUS
 from flwr_swarm.protocol.messages import ModelProof, OpenRequest
 from flwr_swarm.protocol.payload import aggregate_hash
 from flwr_swarm.protocol.types import Certificate, Phase
@@ -123,7 +125,18 @@ def _swap(updates: dict[int, Any], relay: Relay, number: int) -> None:
 def _alter(updates: dict[int, Any], relay: Relay, number: int) -> None:
     member = sorted(updates)[number % len(updates)]
     layout, payload = updates[member]
-    updates[member] = (layout, altered(payload))
+    updates[member] = (layout, reencoded(payload) if number % 4 else altered(payload))
+
+
+def reencoded(payload: bytes) -> bytes:
+    """Another ciphertext that reads as well as this one: a residue is one more."""
+    try:
+        read = wire.read_ciphertext(payload, DEFAULT)
+    except WireError:
+        return altered(payload)
+    residues = read.residues.copy()
+    residues[0, 0] = (residues[0, 0] + np.uint64(1)) % np.uint64(MODULUS)
+    return wire.write_ciphertext(read.lanes, [wire.pack_residues(r) for r in residues], DEFAULT)
 
 
 def _stale(updates: dict[int, Any], relay: Relay, number: int) -> None:

@@ -42,7 +42,7 @@ class Ending:
             site.up = True
         world.wire.clear()
         if self.seed & 16 or (isinstance(relay, Successor) and not relay.complete):
-            relay = self._resumed()
+            relay = self.resumed()
         for attempt in range(ROUNDS):
             if not world.state.running:
                 self._reinstate()
@@ -54,7 +54,7 @@ class Ending:
             raise AssertionError(f"{ROUNDS} rounds with a quorum alive, and none was opened")
         self._everybody_seals(relay)
 
-    def _resumed(self) -> Relay:
+    def resumed(self) -> Relay:
         """Another relay, which loses no certified round that enough members can still open."""
         world = self.world
         wanted = must_open(world, self.sites)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from machine_base import DRAWN, FINE, RoundMachine, fates, numbers, seats
 from machine_bends import LEFT_OUT, WAYS_TO_MERGE, forged_opening
-from machine_faulty import Faulty
+from machine_faulty import SEALS, Faulty
 from machine_site import Site
 from machine_world import MOST, Parcel, World, moved
 
@@ -79,6 +79,16 @@ class Byzantine(RoundMachine):
         for parcel in sorted(parcels, key=lambda p: (p.to in faulty) != early):
             way = "falsely" if parcel.to in faulty else FINE[0]
             self.carry(parcel, (way, manner + parcel.to))
+
+    @precondition(lambda self: self.world.book.faulty)
+    @rule()
+    def faulty_members_copy(self) -> None:
+        """They seal last, and what somebody sealed before them."""
+        parcels = self.relay.act()
+        faulty = self.world.book.faulty
+        for parcel in sorted(parcels, key=lambda p: p.to in faulty):
+            way = "falsely" if parcel.to in faulty and parcel.kind == "seal" else FINE[0]
+            self.carry(parcel, (way, SEALS.index("a copied ciphertext")))
 
     @precondition(lambda self: self.world.book.faulty)
     @rule(which=seats, what=st.integers(0, 4), manner=numbers)

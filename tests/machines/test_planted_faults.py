@@ -15,6 +15,7 @@ FOUND_WITHIN = 600
 """Examples, always the same ones: whether a fault is found is no matter of luck."""
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("plant", "machine", "broken"), FAULTS, ids=[plant.__name__ for plant, *_ in FAULTS]
 )

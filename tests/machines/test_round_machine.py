@@ -15,17 +15,21 @@ from machine_memo import memoised
 from machine_rules import Anything, Byzantine, Crashing, Forking, Hostile
 
 MORE = 20 if NIGHTLY else 1
-RANDOM = {Hostile: 3, Byzantine: 2, Crashing: 1, Anything: 1, Forking: 1}
-"""How many tests, each of 500 examples that differ from run to run."""
+LIMIT = 0 if NIGHTLY else 1200
+RANDOM = {Hostile: 5, Byzantine: 4, Crashing: 3, Anything: 2, Forking: 2}
+"""How many tests, each of `A_PART` examples that differ from run to run."""
+A_PART, FIXED = 250, 200
+"""Together 5,000: 16 random parts, and each of five machines once with fixed examples."""
 PARTS = [(machine, part) for machine, parts in RANDOM.items() for part in range(parts)]
-REACHED_BY_ALL = {"Certified", "opened", "recomputed", "RoundVoided", "another leader"}
+REACHED_BY_ALL = {"Certified", "opened", "recomputed", "another leader"}
 WANTED: dict[type[RoundMachine], set[str]] = {
-    Hostile: {"evaluated", "NotCertified", "SealMismatch", "ModelRefused", "ProtocolError"},
-    Byzantine: {"OpenerBlamed", "faulty: inconsistent shares", "faulty: a shifted key"},
-    Crashing: {"state lost", "relay replaced", "ChainUnreachable"},
-    Anything: {"crash after training", "crash after merging", "ProtocolError"},
+    Hostile: {"RoundVoided", "ModelRefused", "NotCertified", "SealMismatch", "ProtocolError"},
+    Byzantine: {"RoundVoided", "OpenerBlamed"},
+    Crashing: {"RoundVoided", "ChainUnreachable", "state lost"},
+    Anything: {"RoundVoided", "ProtocolError"},
     Forking: {"fork", "AlreadyOpened"},
 }
+"""What happens often. Each single way is tried in `test_each_way`."""
 
 
 def run(machine: type[RoundMachine], examples: int, **changes: Any) -> None:
@@ -46,17 +50,17 @@ def run(machine: type[RoundMachine], examples: int, **changes: Any) -> None:
     print(f"{machine.__name__}: {REACHED['examples']} examples, {dict(sorted(REACHED.items()))}")
 
 
-@pytest.mark.timeout(0 if NIGHTLY else 290)
+@pytest.mark.timeout(LIMIT)
 @pytest.mark.parametrize(
     ("machine", "part"), PARTS, ids=[f"{machine.__name__}-{part}" for machine, part in PARTS]
 )
 def test_promises_hold(machine: type[RoundMachine], part: int) -> None:
-    run(machine, 500 * MORE)
+    run(machine, A_PART * MORE)
 
 
-@pytest.mark.timeout(0 if NIGHTLY else 290)
+@pytest.mark.timeout(LIMIT)
 @pytest.mark.parametrize("machine", WANTED, ids=lambda machine: machine.__name__)
 def test_promises_hold_and_everything_is_tried(machine: type[RoundMachine]) -> None:
     """The same examples in each run, so that what they reach is no matter of luck."""
-    run(machine, 200 * MORE, derandomize=True, database=None)
+    run(machine, FIXED * MORE, derandomize=True, database=None)
     assert not (REACHED_BY_ALL | WANTED[machine]) - set(REACHED)

@@ -1,0 +1,71 @@
+"""Another relay takes over after each trip, heard by all or by some, crashed or not: it goes on."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+from machine_ending import Ending
+from machine_world import Parcel
+from test_each_way import SWARM, Run
+
+TRIPS = range(7)
+"""Two rounds of three trips."""
+
+
+def asked(run: Run, parcels: list[Parcel]) -> None:
+    for parcel in parcels:
+        run.relay.take(run.sites[parcel.to].start(parcel), parcel.to)
+
+
+def taken_over(run: Run) -> str:
+    """In which phase another relay came; it opens what can be opened and goes on."""
+    phase = run.world.state.current.round.phase.name.lower()
+    run.relay = Ending(run.world, run.sites, 1).resumed()
+
+    def deliver(parcel: Parcel) -> list[Any]:
+        return [run.sites[parcel.to].start(parcel)]
+
+    run.go(deliver)
+    assert run.world.reached[f"resumed: {phase}"]
+    return phase
+
+
+def interrupted(trips: int, heard: int, crash: bool) -> Run:
+    """A run whose relay is gone after `trips`; the last was heard by some only."""
+    run = Run()
+    for trip in range(trips):
+        parcels = run.relay.act()
+        asked(run, parcels[:heard] if trip == trips - 1 else parcels)
+    for site in run.sites if crash else ():
+        site.crash()
+    return run
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_another_relay_goes_on_after_any_trip(crash: bool) -> None:
+    runs = [interrupted(*case, crash) for case in product(TRIPS, (2, SWARM))]
+    phases = {taken_over(run) for run in runs}
+    assert phases == {"idle", "sealing", "merging", "certified"}
+    reached = set().union(*(run.world.reached for run in runs))
+    assert reached >= {
+        "no certified round lost",
+        "opened again by another relay",
+        "opened late by another relay",
+        "sealed again",
+    }
+
+
+def test_another_relay_goes_on_after_a_void_round() -> None:
+    run = interrupted(4, 2, False)  # of the second round, two seals
+    run.world.clock = run.world.deadline + 1
+    asked(run, run.relay.act())
+    assert taken_over(run) == "void"
+
+
+def test_another_relay_goes_on_after_the_first_round_was_void() -> None:
+    run = interrupted(1, 2, False)
+    run.world.clock = run.world.deadline + 1
+    asked(run, run.relay.act())
+    assert taken_over(run) == "void"
