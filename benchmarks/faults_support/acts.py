@@ -43,7 +43,7 @@ def member(study: Study, who: str) -> str:
     elif who == "next":
         index = current.succession[current.view + 1]
     else:
-        index = max(i for i in range(len(study.local.names)) if i != current.leader)
+        index = max(seal.member for seal in current.seals if seal.member != current.leader)
     assert index is not None
     return study.local.names[index]
 

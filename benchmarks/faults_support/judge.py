@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 UNIT = 0.01
 """As the app has it."""
-TOLERANCE = 2e-4
+TOLERANCE = 2e-5
 """A round's fixed point moves no value by more; wrong sets differ by 1e-3 and more."""
 _LINES = 4
 _WIDTH = 260

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import acts
+from . import acts, disk
 from .scenario import BEGIN, TRIPS, Order, Scenario
 
 SLOW: Order = ("d", "seal", {"slow": 5.0})
@@ -62,6 +62,7 @@ def _matrix() -> list[Scenario]:
                 group="clientapps",
                 act=acts.kill("clientapp", who),
                 orders=WINDOW[trip],
+                after=acts.settle(_DEAD_CLIENT - 35.0),
             )
         )
     made.append(
@@ -123,7 +124,7 @@ def _byzantine() -> list[Scenario]:
         _one(g, "odd-metric", "site", "seal", "a site returns one metric more than the others", orders=_told("b", "seal", "extra_metric"), names=r"members \[1\]"),
         _one(g, "wrong-sum", "member", "merge", "every member that leads signs a wrong sum in view 0: the leader adds an update twice", orders=(("all", "merge", {"wrong_sum_if_leader": 1}),)),
         _one(g, "two-sums", "member", "merge", "the leader signs the right sum and hands over another", orders=(("all", "merge", {"two_sums_if_leader": 1}),)),
-        _one(g, "replay", "member", "seal", "a member answers with what it sealed a round before", lead=1, orders=_told("d", "seal", "replay")),
+        _one(g, "replay", "member", "seal", "a member answers with what it sealed a round before", orders=_told("d", "seal", "replay")),
         _one(g, "false-opening", "member", "open", "a holder releases a false opening", orders=_told("b", "open", "false_opening")),
         _one(g, "slow-site", "site", "seal", "a site trains past the deadline", orders=_told("c", "seal", "slow", 45.0)),
         _one(g, "bad-dealing", "member", "seal", "a member deals a bad key share to another", orders=_told("d", "seal", "bad_dealing", 0), lost=1, names="dealt shares that do not open"),
@@ -134,7 +135,7 @@ def _byzantine() -> list[Scenario]:
 def _relay_lies() -> list[Scenario]:
     g = "hostile"
     return [
-        _one(g, "duplicates", "relay", "seal", "the relay sends every message of a round twice", lead=1, orders=(("relay", "seal", {"duplicate": 1}), ("relay", "merge", {"duplicate": 1}), ("relay", "open", {"duplicate": 1}))),
+        _one(g, "duplicates", "relay", "seal", "the relay sends every message of a round twice", orders=(("relay", "seal", {"duplicate": 1}), ("relay", "merge", {"duplicate": 1}), ("relay", "open", {"duplicate": 1}))),
         _one(g, "other-model-to-one", "relay", "seal", "the relay sends one member another model", lead=1, orders=_told("relay", "seal", "other_model_to_one"), names="altered|certified"),
         _one(g, "other-model-to-all", "relay", "seal", "the relay sends all members another model", lead=1, orders=_told("relay", "seal", "other_model_to_all"), lost=1),
     ]
@@ -160,6 +161,7 @@ def _outsiders() -> list[Scenario]:
         _one(g, "absent-member", "member", BEGIN, "a member is absent from the start"),
         _one(g, "late-join", "member", BEGIN, "it comes in the second round", act=acts.back("d"), names="joined"),
         _one(g, "password-gone", "site", BEGIN, "a site's password file is gone", act=acts.hide("password", "c"), after=acts.show("password", "c")),
+        _one(g, "full-disk", "site", BEGIN, "a site's disk is full, so that it can keep no promise", act=disk.fill("c"), after=disk.free("c")),
         _one(g, "member-revoked", "member", BEGIN, "the members vote to suspend one", act=acts.vote(acts.suspension(1), *"acd"), after=acts.vote(acts.reinstatement(1), *"acd")),
         _one(g, "node-key-revoked", "site", "seal", "a site's node key is revoked at the relay", act=acts.revoke_node("d"), after=acts.admit_node("d")),
         _one(g, "relay-and-member", "relay and member", "merge", "kill -9 of all that the relay runs and of a member's SuperNode; member b relays", act=acts.move_relay("b", "c"), orders=(HOLD_MERGE,)),

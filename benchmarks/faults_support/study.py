@@ -69,6 +69,7 @@ class Study:
         self.absent: set[str] = set()
         self.later: list[tuple[float, Callable[[], object]]] = []
         self.memo: dict[str, Any] = {}
+        self.undo: list[Callable[[], object]] = []
         self._orders: dict[str, dict[str, dict[str, Any]]] = {}
         self._events: list[str] = []
 
@@ -126,8 +127,12 @@ class Study:
 
     def __exit__(self, *_: object) -> None:
         try:
+            for _, done in self.later:
+                done()
             for relay in self.relays:
                 relay.end()
+            for undo in self.undo:
+                undo()
         finally:
             self.cluster.__exit__(None, None, None)
 

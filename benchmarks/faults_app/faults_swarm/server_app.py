@@ -86,6 +86,7 @@ def main(grid: Grid, context: Context) -> None:
             min_train_nodes=int(config["sites"]),
             fraction_evaluate=0.0,
         ),
+        clip=1.0,
         max_weight=1000.0,
         seal_seconds=int(config["seal-seconds"]),
         merge_seconds=int(config["merge-seconds"]),
