@@ -28,17 +28,25 @@ from .faults_support.scenarios import QUICK, SCENARIOS
 from .faults_support.study import Study
 from .faults_support.table import table
 
+_BEGIN, _END = "<!-- table -->", "<!-- end -->"
+
 
 def main() -> None:
     """Run scenarios, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--json", type=Path, help="file for the figures, written as they come")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="names or groups")
     parser.add_argument("--quick", action="store_true", help="six scenarios")
     parser.add_argument("--list", action="store_true", help="names only")
     parser.add_argument("--go-on", action="store_true", help="keep what the file holds already")
     parser.add_argument("--keep", type=Path, help="folder for all logs, which is kept")
+    parser.add_argument("--docs", type=Path, help="page whose table is replaced by the file's")
     given = parser.parse_args()
+    if given.docs:
+        into(given.docs, json.loads(given.json.read_text())["scenarios"])
+        return
     wanted = set(QUICK if given.quick else given.only)
     chosen = [s for s in SCENARIOS if not wanted or wanted & {s.name, s.group}]
     if given.list:
@@ -82,6 +90,14 @@ def run_group(
         keep(records)
         left = left[len(records) :]
         say(f"{len(records)} scenarios in {time.monotonic() - begun:.0f} s")
+
+
+def into(page: Path, rows: list[dict[str, Any]]) -> None:
+    """Replace the table in a page."""
+    text = page.read_text(encoding="utf-8")
+    before, rest = text.split(_BEGIN, 1)
+    _, after = rest.split(_END, 1)
+    page.write_text(f"{before}{_BEGIN}\n{table(rows)}\n{_END}{after}", encoding="utf-8")
 
 
 def say(text: str) -> None:

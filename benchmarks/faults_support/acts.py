@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from flwr_swarm.chain.client import ChainLedger
 from flwr_swarm.chain.outbox import Outbox
+from flwr_swarm.deployment.layout import SiteFolder
 from flwr_swarm.deployment.roles import find
 from flwr_swarm.keystore import Keystore
 from flwr_swarm.keystore.passwords import from_file
@@ -278,7 +279,7 @@ def stop_of_study(study: Study) -> Change:
     return Change(kind=Kind.POLICY, policy=replace(policy, terms=stopped_terms(policy.terms)))
 
 
-def _site(study: Study, name: str):  # type: ignore[no-untyped-def] # noqa: ANN202
+def _site(study: Study, name: str) -> SiteFolder:
     return study.local.sites[study.local.names.index(name)]
 
 

@@ -1,4 +1,4 @@
-"""A site's disk that is full: a small tmpfs over its memory, with all that was in it, and no room."""
+"""A site's disk that is full: a small tmpfs over its memory, with all that was in it."""
 
 from __future__ import annotations
 

@@ -26,6 +26,10 @@ UNIT = 0.01
 """As the app has it."""
 TOLERANCE = 2e-5
 """A round's fixed point moves no value by more; wrong sets differ by 1e-3 and more."""
+_TELLING = re.compile(
+    r"ended by signal|begins again|is back|joined$|joined,|seals of members|run ends here"
+)
+"""Lines that are no warnings, and say who or what was missing."""
 _LINES = 4
 _WIDTH = 260
 
@@ -61,7 +65,7 @@ def warnings(relays: Sequence[RelayRun], marks: Sequence[int]) -> list[str]:
             told = re.search(r"(WARNING|ERROR)\s*:?\s*(.*)", line)
             if told and told[2].strip() not in found:
                 found.append(told[2].strip())
-            elif re.search(r"ended by signal|begins again|is back|joined", line):
+            elif _TELLING.search(line):
                 found.append(line.strip())
     return [line[:_WIDTH] for line in found]
 
@@ -95,9 +99,7 @@ def judge(study: Study, records: list[Record], code: int | None) -> None:
         record.log = list(dict.fromkeys([*named, *record.log]))[:_LINES]
 
 
-def _words(
-    record: Record, rounds: dict[int, Any], scenario: Scenario, study: Study
-) -> str:
+def _words(record: Record, rounds: dict[int, Any], scenario: Scenario, study: Study) -> str:
     first = rounds.get(record.round)
     if scenario.ends:
         return "run ends in order, last model kept"

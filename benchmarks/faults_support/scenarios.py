@@ -76,7 +76,11 @@ def _matrix() -> list[Scenario]:
             orders=WINDOW["merge"],
         )
     )
-    for role, title in (("chain", "chain server"), ("serverapp", "ServerApp"), ("superlink", "SuperLink")):
+    for role, title in (
+        ("chain", "chain server"),
+        ("serverapp", "ServerApp"),
+        ("superlink", "SuperLink"),
+    ):
         made += [
             Scenario(
                 name=f"{role}-{trip}",
@@ -119,39 +123,217 @@ def _told(who: str, phase: str, act: str, value: Any = 1) -> tuple[Order, ...]:
 def _byzantine() -> list[Scenario]:
     g = "byzantine"
     return [
-        _one(g, "nan", "site", "seal", "a site's update is NaN", orders=_told("d", "seal", "nan"), names="site|d |member"),
-        _one(g, "train-raises", "site", "seal", "a site's train function raises", orders=_told("c", "seal", "raise")),
-        _one(g, "odd-metric", "site", "seal", "a site returns one metric more than the others", orders=_told("b", "seal", "extra_metric"), names=r"members \[1\]"),
-        _one(g, "wrong-sum", "member", "merge", "every member that leads signs a wrong sum in view 0: the leader adds an update twice", orders=(("all", "merge", {"wrong_sum_if_leader": 1}),)),
-        _one(g, "two-sums", "member", "merge", "the leader signs the right sum and hands over another", orders=(("all", "merge", {"two_sums_if_leader": 1}),)),
-        _one(g, "replay", "member", "seal", "a member answers with what it sealed a round before", orders=_told("d", "seal", "replay")),
-        _one(g, "false-opening", "member", "open", "a holder releases a false opening", orders=_told("b", "open", "false_opening")),
-        _one(g, "slow-site", "site", "seal", "a site trains past the deadline", orders=_told("c", "seal", "slow", 45.0)),
-        _one(g, "bad-dealing", "member", "seal", "a member deals a bad key share to another", orders=_told("d", "seal", "bad_dealing", 0), lost=1, names="dealt shares that do not open"),
-        _one(g, "vote-to-stop", "members", "seal", "three members vote to stop the study in mid-round", act=acts.vote(acts.stop_of_study, *"abc"), ends=True, names=""),
+        _one(
+            g,
+            "nan",
+            "site",
+            "seal",
+            "a site's update is NaN",
+            orders=_told("d", "seal", "nan"),
+            names="d sealed nothing",
+        ),
+        _one(
+            g,
+            "train-raises",
+            "site",
+            "seal",
+            "a site's train function raises",
+            orders=_told("c", "seal", "raise"),
+            names="c sealed nothing",
+        ),
+        _one(
+            g,
+            "odd-metric",
+            "site",
+            "seal",
+            "a site returns one metric more than the others",
+            orders=_told("b", "seal", "extra_metric"),
+            names=r"members \[1\]",
+        ),
+        _one(
+            g,
+            "wrong-sum",
+            "member",
+            "merge",
+            "every member that leads signs a wrong sum in view 0: the leader adds an update twice",
+            orders=(("all", "merge", {"wrong_sum_if_leader": 1}),),
+        ),
+        _one(
+            g,
+            "two-sums",
+            "member",
+            "merge",
+            "the leader signs the right sum and hands over another",
+            orders=(("all", "merge", {"two_sums_if_leader": 1}),),
+        ),
+        _one(
+            g,
+            "replay",
+            "member",
+            "seal",
+            "a member answers with what it sealed a round before",
+            orders=_told("d", "seal", "replay"),
+        ),
+        _one(
+            g,
+            "false-opening",
+            "member",
+            "open",
+            "a holder releases a false opening",
+            orders=_told("b", "open", "false_opening"),
+        ),
+        _one(
+            g,
+            "slow-site",
+            "site",
+            "seal",
+            "a site trains past the deadline",
+            orders=_told("c", "seal", "slow", 45.0),
+            names=r"seals of members \[2\]",
+        ),
+        _one(
+            g,
+            "bad-dealing",
+            "member",
+            "seal",
+            "a member deals a bad key share to another",
+            orders=_told("d", "seal", "bad_dealing", 0),
+            lost=1,
+            names="dealt shares that do not open",
+        ),
+        _one(
+            g,
+            "vote-to-stop",
+            "members",
+            "seal",
+            "three members vote to stop the study in mid-round",
+            act=acts.vote(acts.stop_of_study, *"abc"),
+            ends=True,
+            names="voted to stop",
+        ),
     ]
 
 
 def _relay_lies() -> list[Scenario]:
     g = "hostile"
     return [
-        _one(g, "duplicates", "relay", "seal", "the relay sends every message of a round twice", orders=(("relay", "seal", {"duplicate": 1}), ("relay", "merge", {"duplicate": 1}), ("relay", "open", {"duplicate": 1}))),
-        _one(g, "other-model-to-one", "relay", "seal", "the relay sends one member another model", lead=1, orders=_told("relay", "seal", "other_model_to_one"), names="altered|certified"),
-        _one(g, "other-model-to-all", "relay", "seal", "the relay sends all members another model", lead=1, orders=_told("relay", "seal", "other_model_to_all"), lost=1),
+        _one(
+            g,
+            "duplicates",
+            "relay",
+            "seal",
+            "the relay sends every message of a round twice",
+            orders=(
+                ("relay", "seal", {"duplicate": 1}),
+                ("relay", "merge", {"duplicate": 1}),
+                ("relay", "open", {"duplicate": 1}),
+            ),
+        ),
+        _one(
+            g,
+            "other-model-to-one",
+            "relay",
+            "seal",
+            "the relay sends one member another model",
+            lead=1,
+            orders=_told("relay", "seal", "other_model_to_one"),
+            names="sealed nothing",
+        ),
+        _one(
+            g,
+            "other-model-to-all",
+            "relay",
+            "seal",
+            "the relay sends all members another model",
+            lead=1,
+            orders=_told("relay", "seal", "other_model_to_all"),
+            lost=1,
+        ),
     ]
 
 
 def _dropouts() -> list[Scenario]:
     g = "dropouts"
     return [
-        _one(g, "leaders-silent", "members", "merge", "kill -9 of the SuperNodes of the leader and the next leader", act=acts.kill("supernode", "leader", "next"), orders=(HOLD_MERGE,), after=acts.all_ready),
-        _one(g, "half-committee", "members", "merge", "kill -9 of half of the committee, for 25 s", act=acts.kill_and_hold("c", "d"), orders=(HOLD_MERGE,), lost=1),
-        _one(g, "all-but-t", "members", "open", "kill -9 of everyone but t = 3, for good", act=acts.kill_and_hold("d"), orders=(HOLD_OPEN,), after=acts.all_back),
-        _one(g, "memory-lost", "member", "seal", "kill -9 of a SuperNode, and its member's memory is deleted", act=acts.forget_memory("d"), orders=(SLOW,), after=acts.all_ready),
-        _one(g, "supernode-frozen", "member", "seal", "a member is frozen (SIGSTOP) for 40 s, over the deadline", act=acts.stop_for("supernode", "d", 40.0), orders=(SLOW,), after=acts.settle(8.0)),
-        _one(g, "chain-frozen", "chain", "merge", "the chain server is frozen (SIGSTOP) for 20 s", act=acts.stop_for("chain", "", 20.0), orders=(HOLD_MERGE,)),
-        _one(g, "serverapp-frozen", "relay", "merge", "the ServerApp is frozen (SIGSTOP) for 30 s, over a deadline", act=acts.stop_for("serverapp", "", 30.0), orders=(HOLD_MERGE,)),
-        _one(g, "two-members-seal", "members", "seal", "kill -9 of two members' SuperNodes, so that too few are left for a sum", act=acts.kill("supernode", "c", "d"), orders=(("cd", "seal", {"slow": 6.0}),), lost=1, after=acts.all_ready),
+        _one(
+            g,
+            "leaders-silent",
+            "members",
+            "merge",
+            "kill -9 of the SuperNodes of the leader and the next leader",
+            act=acts.kill("supernode", "leader", "next"),
+            orders=(HOLD_MERGE,),
+            after=acts.all_ready,
+        ),
+        _one(
+            g,
+            "half-committee",
+            "members",
+            "merge",
+            "kill -9 of half of the committee, for 25 s",
+            act=acts.kill_and_hold("c", "d"),
+            orders=(HOLD_MERGE,),
+            lost=1,
+        ),
+        _one(
+            g,
+            "all-but-t",
+            "members",
+            "open",
+            "kill -9 of everyone but t = 3, for good",
+            act=acts.kill_and_hold("d"),
+            orders=(HOLD_OPEN,),
+            after=acts.all_back,
+        ),
+        _one(
+            g,
+            "memory-lost",
+            "member",
+            "seal",
+            "kill -9 of a SuperNode, and its member's memory is deleted",
+            act=acts.forget_memory("d"),
+            orders=(SLOW,),
+            after=acts.all_ready,
+        ),
+        _one(
+            g,
+            "supernode-frozen",
+            "member",
+            "seal",
+            "a member is frozen (SIGSTOP) for 40 s, over the deadline",
+            act=acts.stop_for("supernode", "d", 40.0),
+            orders=(SLOW,),
+            after=acts.settle(8.0),
+        ),
+        _one(
+            g,
+            "chain-frozen",
+            "chain",
+            "merge",
+            "the chain server is frozen (SIGSTOP) for 20 s",
+            act=acts.stop_for("chain", "", 20.0),
+            orders=(HOLD_MERGE,),
+        ),
+        _one(
+            g,
+            "serverapp-frozen",
+            "relay",
+            "merge",
+            "the ServerApp is frozen (SIGSTOP) for 30 s, over a deadline",
+            act=acts.stop_for("serverapp", "", 30.0),
+            orders=(HOLD_MERGE,),
+        ),
+        _one(
+            g,
+            "two-members-seal",
+            "members",
+            "seal",
+            "kill -9 of two members' SuperNodes, so that too few are left for a sum",
+            act=acts.kill("supernode", "c", "d"),
+            orders=(("cd", "seal", {"slow": 6.0}),),
+            lost=1,
+            after=acts.all_ready,
+        ),
     ]
 
 
@@ -159,12 +341,62 @@ def _outsiders() -> list[Scenario]:
     g = "late-without-d"
     return [
         _one(g, "absent-member", "member", BEGIN, "a member is absent from the start"),
-        _one(g, "late-join", "member", BEGIN, "it comes in the second round", act=acts.back("d"), names="joined"),
-        _one(g, "password-gone", "site", BEGIN, "a site's password file is gone", act=acts.hide("password", "c"), after=acts.show("password", "c")),
-        _one(g, "full-disk", "site", BEGIN, "a site's disk is full, so that it can keep no promise", act=disk.fill("c"), after=disk.free("c")),
-        _one(g, "member-revoked", "member", BEGIN, "the members vote to suspend one", act=acts.vote(acts.suspension(1), *"acd"), after=acts.vote(acts.reinstatement(1), *"acd")),
-        _one(g, "node-key-revoked", "site", "seal", "a site's node key is revoked at the relay", act=acts.revoke_node("d"), after=acts.admit_node("d")),
-        _one(g, "relay-and-member", "relay and member", "merge", "kill -9 of all that the relay runs and of a member's SuperNode; member b relays", act=acts.move_relay("b", "c"), orders=(HOLD_MERGE,)),
+        _one(
+            g,
+            "late-join",
+            "member",
+            BEGIN,
+            "it comes in the second round",
+            act=acts.back("d"),
+            names=r"member 3 \(d\) joined",
+        ),
+        _one(
+            g,
+            "password-gone",
+            "site",
+            BEGIN,
+            "a site's password file is gone",
+            act=acts.hide("password", "c"),
+            after=acts.show("password", "c"),
+            names="c sealed nothing",
+        ),
+        _one(
+            g,
+            "full-disk",
+            "site",
+            BEGIN,
+            "a site's disk is full, so that it can keep no promise",
+            act=disk.fill("c"),
+            after=disk.free("c"),
+            names="c sealed nothing",
+        ),
+        _one(
+            g,
+            "member-revoked",
+            "member",
+            BEGIN,
+            "the members vote to suspend one",
+            act=acts.vote(acts.suspension(1), *"acd"),
+            after=acts.vote(acts.reinstatement(1), *"acd"),
+        ),
+        _one(
+            g,
+            "node-key-revoked",
+            "site",
+            "seal",
+            "a site's node key is revoked at the relay",
+            act=acts.revoke_node("d"),
+            after=acts.admit_node("d"),
+        ),
+        _one(
+            g,
+            "relay-and-member",
+            "relay and member",
+            "merge",
+            "kill -9 of all that the relay runs and of a member's SuperNode; member b relays",
+            act=acts.move_relay("b", "c"),
+            orders=(HOLD_MERGE,),
+        ),
     ]
 
 
@@ -175,4 +407,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     *_relay_lies(),
     *_outsiders(),
 )
-QUICK = ("supernode-seal", "leader-supernode-merge", "chain-merge", "serverapp-open", "nan", "duplicates")
+QUICK = (
+    "supernode-seal",
+    "leader-supernode-merge",
+    "chain-merge",
+    "serverapp-open",
+    "nan",
+    "duplicates",
+)

@@ -52,13 +52,9 @@ class Study:
             folder / "local",
             members=MEMBERS,
             terms=wanted.terms,
-            policy=lambda t: policies.adjusted(
-                policies.default_policy(MEMBERS, t), wanted.policy
-            ),
+            policy=lambda t: policies.adjusted(policies.default_policy(MEMBERS, t), wanted.policy),
         )
-        self.cluster = Cluster(
-            self.local, say=self._note, superlink=False, patience=PATIENCE
-        )
+        self.cluster = Cluster(self.local, say=self._note, superlink=False, patience=PATIENCE)
         self.ledger = ReadOnlyLedger(
             url=self.cluster.url, contract=self.local.sites[0].settings().contract, timeout=1.0
         )
@@ -170,6 +166,8 @@ class Study:
         while True:
             self._look()
             now = time.monotonic()
+            if fired is not None and self._is_last(scenario):
+                self.order("relay", "0/stop", {"stop": 1})  # so that this round is the final one
             if fired is None:
                 if self._due(scenario) and scenario.act(self):
                     fired = time.monotonic()
@@ -219,9 +217,14 @@ class Study:
     def _missed(self, scenario: Scenario) -> bool:
         assert self.view is not None
         current = self.view.current
-        return current.number > self.round or (
-            current.number == self.round and self._has_model()
-        )
+        return current.number > self.round or (current.number == self.round and self._has_model())
+
+    def _is_last(self, scenario: Scenario) -> bool:
+        """Whether nothing is left for the run to do but to open this round."""
+        if scenario is not self.scenarios[-1] or scenario.ends or self.view is None:
+            return False
+        current = self.view.current
+        return current.number >= self.round and current.phase is Phase.CERTIFIED
 
     def _has_model(self) -> bool:
         """Whether some relay opened this round, or a later one."""

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 import pytest
+
 from benchmarks.faults_support.scenario import TRIPS, Record
 from benchmarks.faults_support.scenarios import QUICK, SCENARIOS
 from benchmarks.faults_support.table import HEADS, table

@@ -1,4 +1,4 @@
-"""What a site runs: it adds (its number + 1) units to each value, unless it is told to misbehave."""
+"""What a site runs: it adds (its number + 1) units to each value, unless it is told otherwise."""
 
 from __future__ import annotations
 

@@ -92,7 +92,5 @@ def main(grid: Grid, context: Context) -> None:
         merge_seconds=int(config["merge-seconds"]),
         stop=[Told()],
     )
-    result = strategy.start(
-        cast(Grid, Repeating(grid)), initial, num_rounds=int(config["rounds"])
-    )
+    result = strategy.start(cast(Grid, Repeating(grid)), initial, num_rounds=int(config["rounds"]))
     np.save("model.npy", result.arrays["w"].numpy())
