@@ -18,6 +18,17 @@ TRIPS = ("seal", "merge", "open")
 BEGIN = "begin"
 """The fault happens before the round's first trip."""
 
+SLOW: Order = ("d", "seal", {"slow": 5.0})
+"""The last member trains for longer, so that there is a sealing phase to hit."""
+HOLD_MERGE: Order = ("all", "merge", {"linger_before": 4.0})
+HOLD_OPEN: Order = ("all", "open", {"linger_after": 4.0})
+"""Officers and holders take their time, so that there is a process to hit."""
+WINDOW: dict[str, tuple[Order, ...]] = {
+    "seal": (SLOW,),
+    "merge": (HOLD_MERGE,),
+    "open": (HOLD_OPEN,),
+}
+
 
 def nothing(_: Study) -> bool:
     """The orders are all of the fault."""
@@ -101,3 +112,13 @@ class Record:
     named: bool = True
     passed: bool = False
     why: str = ""
+
+
+def one(group: str, name: str, role: str, trip: str, fault: str, **more: Any) -> Scenario:
+    """A scenario in few words."""
+    return Scenario(name=name, role=role, trip=trip, fault=fault, group=group, **more)
+
+
+def told(who: str, phase: str, act: str, value: Any = 1) -> tuple[Order, ...]:
+    """One order."""
+    return ((who, phase, {act: value}),)
