@@ -106,10 +106,26 @@ def outsiders() -> list[Scenario]:
         ),
         one(
             g,
+            "relay-and-member",
+            "relay and member",
+            "merge",
+            "kill -9 of all that the relay runs and of a member's SuperNode; member b relays",
+            act=acts.move_relay("b", "c"),
+            orders=(HOLD_MERGE,),
+        ),
+    ]
+
+
+def revoked() -> list[Scenario]:
+    g = "revoked"
+    return [
+        one(
+            g,
             "password-gone",
             "site",
             BEGIN,
             "a site's password file is gone",
+            lead=1,
             act=acts.hide("password", "c"),
             after=acts.show("password", "c"),
             names="c sealed nothing",
@@ -141,14 +157,5 @@ def outsiders() -> list[Scenario]:
             "a site's node key is revoked at the relay",
             act=acts.revoke_node("d"),
             after=acts.admit_node("d"),
-        ),
-        one(
-            g,
-            "relay-and-member",
-            "relay and member",
-            "merge",
-            "kill -9 of all that the relay runs and of a member's SuperNode; member b relays",
-            act=acts.move_relay("b", "c"),
-            orders=(HOLD_MERGE,),
         ),
     ]

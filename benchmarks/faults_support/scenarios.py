@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .absences import dropouts, outsiders
+from .absences import dropouts, outsiders, revoked
 from .kills import kills
 from .lies import byzantine, relay_lies
 from .scenario import Scenario
@@ -13,6 +13,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *byzantine(),
     *relay_lies(),
     *outsiders(),
+    *revoked(),
 )
 QUICK = (
     "supernode-seal",

@@ -207,7 +207,7 @@ class Study:
 
     def _due(self, scenario: Scenario) -> bool:
         if scenario.trip == BEGIN:
-            return True
+            return self.round == 1 or self._has_model(self.round - 1)
         if self.view is None or self.view.current.number != self.round:
             return False
         phase = self.view.current.phase
@@ -226,10 +226,11 @@ class Study:
         current = self.view.current
         return current.number >= self.round and current.phase is Phase.CERTIFIED
 
-    def _has_model(self) -> bool:
+    def _has_model(self, number: int | None = None) -> bool:
         """Whether some relay opened this round, or a later one."""
+        least = self.round if number is None else number
         return any(
-            line["status"] == "certified" and line["round"] >= self.round
+            line["status"] == "certified" and line["round"] >= least
             for line in judge.evidence_lines(self.local)
         )
 
