@@ -194,7 +194,8 @@ class Study:
                 record.why = f"the run ended with code {self.relay.code}: {self._last_words()}"
                 break
         record.log = judge.warnings(self.relays, marks)
-        scenario.after(self)
+        if scenario is not self.scenarios[-1]:
+            scenario.after(self)
 
     def _arm(self, scenario: Scenario, record: Record) -> None:
         self._look()
