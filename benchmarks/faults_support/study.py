@@ -178,7 +178,7 @@ class Study:
                 elif now - begun > START_LIMIT:
                     record.why = f"round {self.round} was not reached: {self._last_words()}"
                     return
-            elif (scenario.ends and self.relay.code is not None) or self._has_model():
+            elif self.relay.code is not None if scenario.ends else self._has_model():
                 record.seconds_to_recover = round(time.monotonic() - fired, 1)
                 record.outcome = "recovered"
                 break
