@@ -87,16 +87,6 @@ def byzantine() -> list[Scenario]:
             lost=1,
             names="dealt shares that do not open",
         ),
-        one(
-            g,
-            "vote-to-stop",
-            "members",
-            "seal",
-            "three members vote to stop the study in mid-round",
-            act=acts.vote(acts.stop_of_study, *"abc"),
-            ends=True,
-            names="voted to stop",
-        ),
     ]
 
 
@@ -134,5 +124,15 @@ def relay_lies() -> list[Scenario]:
             lead=1,
             orders=told("relay", "seal", "other_model_to_all"),
             lost=1,
+        ),
+        one(
+            g,
+            "vote-to-stop",
+            "members",
+            "seal",
+            "three members vote to stop the study in mid-round",
+            act=acts.vote(acts.stop_of_study, *"abc"),
+            ends=True,
+            names="voted to stop",
         ),
     ]
