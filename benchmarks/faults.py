@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import shutil
 import sys
@@ -23,7 +24,7 @@ from typing import Any
 
 from flwr_swarm.commands.foreground import stoppable
 
-from .faults_support.scenario import Record, Scenario
+from .faults_support.scenario import NOT_JUDGED, Record, Scenario
 from .faults_support.scenarios import QUICK, SCENARIOS
 from .faults_support.study import Study
 from .faults_support.table import table
@@ -42,6 +43,9 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="names only")
     parser.add_argument("--go-on", action="store_true", help="keep what the file holds already")
     parser.add_argument("--keep", type=Path, help="folder for all logs, which is kept")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="after these no scenario begins"
+    )
     parser.add_argument("--docs", type=Path, help="page whose table is replaced by the file's")
     given = parser.parse_args()
     if given.docs:
@@ -55,7 +59,8 @@ def main() -> None:
         return
     done: dict[str, dict[str, Any]] = {}
     if given.go_on and given.json and given.json.exists():
-        done = {r["name"]: r for r in json.loads(given.json.read_text())["scenarios"]}
+        rows = json.loads(given.json.read_text())["scenarios"]
+        done = {r["name"]: r for r in rows if r["why"] != NOT_JUDGED}
         chosen = [s for s in chosen if s.name not in done]
 
     def keep(records: Sequence[Record]) -> None:
@@ -65,12 +70,13 @@ def main() -> None:
             rows = sorted(done.values(), key=lambda r: order.get(r["name"], len(order)))
             given.json.write_text(json.dumps(_result(rows), indent=2) + "\n", encoding="utf-8")
 
+    until = time.monotonic() + 60.0 * given.minutes
     folder = given.keep or Path(tempfile.mkdtemp(prefix="faults-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with stoppable():
             for _, group in groupby(chosen, key=lambda s: s.group):
-                run_group(folder, list(group), keep)
+                run_group(folder, list(group), keep, until)
     finally:
         if given.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -78,14 +84,17 @@ def main() -> None:
 
 
 def run_group(
-    folder: Path, scenarios: Sequence[Scenario], keep: Callable[[Sequence[Record]], None]
+    folder: Path,
+    scenarios: Sequence[Scenario],
+    keep: Callable[[Sequence[Record]], None],
+    until: float,
 ) -> None:
     """A group, in as many studies as it takes: a hang ends one."""
     left = list(scenarios)
-    while left:
+    while left and time.monotonic() < until:
         begun = time.monotonic()
         place = Path(tempfile.mkdtemp(prefix=f"{left[0].group}-", dir=folder))
-        with Study(place, left, say) as study:
+        with Study(place, left, say, keep=keep, until=until) as study:
             records = study.run()
         keep(records)
         left = left[len(records) :]

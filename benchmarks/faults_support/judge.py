@@ -17,7 +17,7 @@ from flwr_swarm.deployment.consortium import Local
 from flwr_swarm.report.verify import verify
 
 from .relay_run import RelayRun
-from .scenario import Record, Scenario
+from .scenario import NOT_JUDGED, Record, Scenario
 
 if TYPE_CHECKING:
     from .study import Study
@@ -136,6 +136,7 @@ def _model(
 
 
 def _pass(record: Record, why: str) -> None:
+    record.why = "" if record.why == NOT_JUDGED else record.why
     wrong = []
     if record.outcome in {"hung", "not reached"}:
         wrong.append(record.outcome)

@@ -30,6 +30,9 @@ WINDOW: dict[str, tuple[Order, ...]] = {
 }
 
 
+NOT_JUDGED = "its study has not ended"
+
+
 def nothing(_: Study) -> bool:
     """The orders are all of the fault."""
     return True
@@ -111,7 +114,7 @@ class Record:
     log: list[str] = field(default_factory=list)
     named: bool = True
     passed: bool = False
-    why: str = ""
+    why: str = NOT_JUDGED
 
 
 def one(group: str, name: str, role: str, trip: str, fault: str, **more: Any) -> Scenario:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -40,12 +41,23 @@ class Study:
         New.
     scenarios : sequence of Scenario
     say : callable
+    keep : callable
+        Receives the records so far, which are judged only once the study has ended.
+    until : float
+        Time of the monotonic clock after which no scenario begins.
     """
 
     def __init__(
-        self, folder: Path, scenarios: Sequence[Scenario], say: Callable[[str], None]
+        self,
+        folder: Path,
+        scenarios: Sequence[Scenario],
+        say: Callable[[str], None],
+        *,
+        keep: Callable[[Sequence[Record]], None] = lambda _: None,
+        until: float = math.inf,
     ) -> None:
         self.scenarios, self.say = scenarios, say
+        self._keep, self._until = keep, until
         self.folder = folder
         wanted = Wanted.of(APP, MEMBERS)
         self.local = Local.create(
@@ -139,6 +151,9 @@ class Study:
             self.hold_down(name)
         self.start_relay("a")
         for scenario in self.scenarios:
+            if time.monotonic() > self._until:
+                self.scenarios = self.scenarios[: len(records)]
+                break
             record = Record(
                 name=scenario.name,
                 role=scenario.role,
@@ -153,6 +168,7 @@ class Study:
             self.say(f"{scenario.name}: {record.outcome} ({record.seconds_to_recover} s)")
             if record.outcome in {"hung", "not reached"}:
                 break
+            self._keep(records)
         ended = self._end()
         judge.judge(self, records, ended)
         return records
