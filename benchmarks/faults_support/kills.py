@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import acts
-from .scenario import TRIPS, WINDOW, Scenario
+from .scenario import TRIPS, WINDOW, Scenario, nothing
 
 _DEAD_CLIENT = 62.0
 """Flower's SuperNode notices after 57 s that its ClientApp is gone."""
@@ -49,7 +49,7 @@ def kills() -> list[Scenario]:
                 group="clientapps",
                 act=acts.kill("clientapp", who),
                 orders=WINDOW[trip],
-                after=acts.settle(_DEAD_CLIENT - 35.0),
+                after=acts.settle(_DEAD_CLIENT / 2) if trip == "open" else nothing,
             )
         )
     made.append(
