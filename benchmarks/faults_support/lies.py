@@ -16,7 +16,7 @@ def byzantine() -> list[Scenario]:
             "seal",
             "a site's update is NaN",
             orders=told("d", "seal", "nan"),
-            names="d sealed nothing",
+            names=r"d sealed nothing|without members \[3\]",
         ),
         one(
             g,
@@ -25,7 +25,7 @@ def byzantine() -> list[Scenario]:
             "seal",
             "a site's train function raises",
             orders=told("c", "seal", "raise"),
-            names="c sealed nothing",
+            names=r"c sealed nothing|without members \[2\]",
         ),
         one(
             g,
@@ -87,6 +87,16 @@ def byzantine() -> list[Scenario]:
             lost=1,
             names="dealt shares that do not open",
         ),
+        one(
+            g,
+            "vote-to-stop",
+            "members",
+            "seal",
+            "three members vote to stop the study in mid-round",
+            act=acts.vote(acts.stop_of_study, *"abc"),
+            ends=True,
+            names="voted to stop",
+        ),
     ]
 
 
@@ -124,15 +134,5 @@ def relay_lies() -> list[Scenario]:
             lead=1,
             orders=told("relay", "seal", "other_model_to_all"),
             lost=1,
-        ),
-        one(
-            g,
-            "vote-to-stop",
-            "members",
-            "seal",
-            "three members vote to stop the study in mid-round",
-            act=acts.vote(acts.stop_of_study, *"abc"),
-            ends=True,
-            names="voted to stop",
         ),
     ]

@@ -27,6 +27,7 @@ from ..protocol.relay import (
 from ..protocol.terms import Terms
 from ..protocol.types import LedgerView, Phase, Round
 from . import write
+from .naming import name_absent, name_left_out
 from .read import Fields
 from .reporting import report
 from .roster import Roster
@@ -111,6 +112,7 @@ class RoundDriver:
             If the round ends without a model; the message says who or what was missing.
         """
         view = self._sealed(number)
+        name_absent(view, number)
         seals = accepted_seals(view, replies, self.terms)
         seconds = {"merge": 0.0, "open": 0.0}
         while view.current.phase is Phase.MERGING:
@@ -126,7 +128,7 @@ class RoundDriver:
                 )
                 view = self._pass_deadline(view)
                 continue
-            _name_left_out(view, merged)
+            name_left_out(view, merged)
             started = time.perf_counter()
             opened = self.open(view, merged, seals)
             view = self.ledger.view()
@@ -286,15 +288,3 @@ def _as_certified(view: LedgerView, merged: Merged) -> LedgerView | None:
     if last is None or last.certificate != merged.certificate:
         return None
     return replace(view, current=last)
-
-
-def _name_left_out(view: LedgerView, merged: Merged) -> None:
-    """Say whose sealed update the sum does without; nobody else would ever hear of it."""
-    left_out = {seal.member for seal in view.current.seals} - set(merged.certificate.included)
-    if left_out:
-        log.warning(
-            "round %d: the sealed updates of members %s are not in the sum; names and sizes of "
-            "their arrays and metrics differ, or they were not dealt and sent as sealed",
-            view.current.number,
-            sorted(left_out),
-        )
