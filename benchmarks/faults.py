@@ -77,6 +77,9 @@ def main() -> None:
         with stoppable():
             for _, group in groupby(chosen, key=lambda s: s.group):
                 run_group(folder, list(group), keep, until)
+    except KeyboardInterrupt:
+        say("stopped; everything that was started has ended")
+        sys.exit(130)
     finally:
         if given.keep is None:
             shutil.rmtree(folder, ignore_errors=True)

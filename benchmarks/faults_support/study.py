@@ -201,11 +201,7 @@ class Study:
             elif now - fired > LIMIT:
                 record.outcome, record.why = "hung", f"no model in {LIMIT:.0f} s"
                 break
-            if self.relay.code is not None and not (scenario.ends and fired is None):
-                if fired is not None and scenario.ends:
-                    continue
-                if self._has_model():
-                    continue
+            if self.relay.code is not None and not scenario.ends and not self._has_model():
                 record.outcome = "hung"
                 record.why = f"the run ended with code {self.relay.code}: {self._last_words()}"
                 break
