@@ -27,7 +27,8 @@ from ..protocol.terms import Terms
 from ..protocol.types import LedgerView, Phase
 from . import write
 from .clock import clock_time
-from .ended import Outcome, as_certified, name_left_out
+from .ended import Outcome, as_certified
+from .naming import name_absent, name_left_out
 from .read import Fields
 from .reporting import report
 from .roster import Roster
@@ -85,6 +86,7 @@ class RoundDriver:
             If the round ends without a model; the message says who or what was missing.
         """
         view = self._sealed(number)
+        name_absent(view, number)
         seals = accepted_seals(view, replies, self.terms)
         seconds = {"merge": 0.0, "open": 0.0}
         while view.current.phase is Phase.MERGING:

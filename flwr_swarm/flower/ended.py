@@ -48,15 +48,3 @@ def as_certified(view: LedgerView, merged: Merged) -> LedgerView | None:
     if last is None or last.certificate != merged.certificate:
         return None
     return replace(view, current=last)
-
-
-def name_left_out(view: LedgerView, merged: Merged) -> None:
-    """Say whose sealed update the sum does without; nobody else would ever hear of it."""
-    left_out = {seal.member for seal in view.current.seals} - set(merged.certificate.included)
-    if left_out:
-        log.warning(
-            "round %d: the sealed updates of members %s are not in the sum; names and sizes of "
-            "their arrays and metrics differ, or they were not dealt and sent as sealed",
-            view.current.number,
-            sorted(left_out),
-        )

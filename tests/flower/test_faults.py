@@ -117,7 +117,10 @@ def test_a_faulty_update_is_refused_by_name_and_nothing_is_sealed(
 
 
 @pytest.mark.parametrize("name", ["NaN", "two arrays", "train raises"])
-def test_a_faulty_site_abstains_and_the_others_go_on(shared: tuple[Bench, Site], name: str) -> None:
+def test_a_faulty_site_abstains_and_the_others_go_on(
+    shared: tuple[Bench, Site], name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the log names it, also where its answer came too late to be read."""
     bench, site = shared
     site.change, error, _ = FAULTS[name]
     before = bench.model
@@ -129,6 +132,7 @@ def test_a_faulty_site_abstains_and_the_others_go_on(shared: tuple[Bench, Site],
     assert current.certificate.included == (0, 2, 3)
     assert not same(bench.model, before)
     assert bench.time.clock().now() < current.seal_deadline  # nobody waited for it
+    assert "goes on without members [1]; abstained: [1]" in caplog.text
 
 
 def test_after_all_faults_the_site_takes_part_again(shared: tuple[Bench, Site]) -> None:

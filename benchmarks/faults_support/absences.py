@@ -1,0 +1,161 @@
+"""Members that drop out, come late, freeze, or may not take part."""
+
+from __future__ import annotations
+
+from . import acts, disk
+from .scenario import BEGIN, HOLD_MERGE, HOLD_OPEN, SLOW, Scenario, one
+
+
+def dropouts() -> list[Scenario]:
+    g = "dropouts"
+    return [
+        one(
+            g,
+            "leaders-silent",
+            "members",
+            "merge",
+            "kill -9 of the SuperNodes of the leader and the next leader",
+            act=acts.kill("supernode", "leader", "next"),
+            orders=(HOLD_MERGE,),
+            after=acts.all_ready,
+        ),
+        one(
+            g,
+            "half-committee",
+            "members",
+            "merge",
+            "kill -9 of half of the committee, for 25 s",
+            act=acts.kill_and_hold("c", "d"),
+            orders=(HOLD_MERGE,),
+            lost=1,
+        ),
+        one(
+            g,
+            "all-but-t",
+            "members",
+            "open",
+            "kill -9 of everyone but t = 3, for good",
+            act=acts.kill_and_hold("d"),
+            orders=(HOLD_OPEN,),
+            after=acts.all_back,
+        ),
+        one(
+            g,
+            "memory-lost",
+            "member",
+            "seal",
+            "kill -9 of a SuperNode, and its member's memory is deleted",
+            act=acts.forget_memory("d"),
+            orders=(SLOW,),
+            after=acts.all_ready,
+        ),
+        one(
+            g,
+            "supernode-frozen",
+            "member",
+            "seal",
+            "a member is frozen (SIGSTOP) for 40 s, over the deadline",
+            act=acts.stop_for("supernode", "d", 40.0),
+            orders=(SLOW,),
+            after=acts.settle(8.0),
+        ),
+        one(
+            g,
+            "chain-frozen",
+            "chain",
+            "merge",
+            "the chain server is frozen (SIGSTOP) for 20 s",
+            act=acts.stop_for("chain", "", 20.0),
+            orders=(HOLD_MERGE,),
+        ),
+        one(
+            g,
+            "serverapp-frozen",
+            "relay",
+            "merge",
+            "the ServerApp is frozen (SIGSTOP) for 30 s, over a deadline",
+            act=acts.stop_for("serverapp", "", 30.0),
+            orders=(HOLD_MERGE,),
+        ),
+        one(
+            g,
+            "two-members-seal",
+            "members",
+            "seal",
+            "kill -9 of two members' SuperNodes, so that too few are left for a sum",
+            act=acts.kill("supernode", "c", "d"),
+            orders=(("cd", "seal", {"slow": 6.0}),),
+            lost=1,
+            after=acts.all_ready,
+        ),
+    ]
+
+
+def outsiders() -> list[Scenario]:
+    g = "late-without-d"
+    return [
+        one(g, "absent-member", "member", BEGIN, "a member is absent from the start"),
+        one(
+            g,
+            "late-join",
+            "member",
+            BEGIN,
+            "it comes in the second round",
+            act=acts.back("d"),
+            names=r"member 3 \(d\) joined",
+        ),
+        one(
+            g,
+            "relay-and-member",
+            "relay and member",
+            "merge",
+            "kill -9 of all that the relay runs and of a member's SuperNode; member b relays",
+            act=acts.move_relay("b", "c"),
+            orders=(HOLD_MERGE,),
+        ),
+    ]
+
+
+def revoked() -> list[Scenario]:
+    g = "revoked"
+    return [
+        one(
+            g,
+            "password-gone",
+            "site",
+            BEGIN,
+            "a site's password file is gone",
+            lead=1,
+            act=acts.hide("password", "c"),
+            after=acts.show("password", "c"),
+            names=r"c sealed nothing|without members \[2\]",
+        ),
+        one(
+            g,
+            "full-disk",
+            "site",
+            BEGIN,
+            "a site's disk is full, so that it can keep no promise",
+            act=disk.fill("c"),
+            after=disk.free("c"),
+            names=r"c sealed nothing|without members \[2\]",
+        ),
+        one(
+            g,
+            "member-revoked",
+            "member",
+            BEGIN,
+            "the members vote to suspend one",
+            act=acts.vote(acts.suspension(1), *"acd"),
+            after=acts.vote(acts.reinstatement(1), *"acd"),
+        ),
+        one(
+            g,
+            "node-key-revoked",
+            "site",
+            "seal",
+            "a site's node key is revoked at the relay",
+            act=acts.revoke_node("d"),
+            after=acts.admit_node("d"),
+        ),
+    ]
