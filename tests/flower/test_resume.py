@@ -13,11 +13,13 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, Result
 from founded_support import Founded, forget, with_keystore
-from swarm_bench import FIRST_NODE, blob_of, inner, same, values
+from swarm_bench import FIRST_NODE, blob_of, inner, same, set_blob, shifted, values
 
 from flwr_swarm import SwarmStrategy
 from flwr_swarm._exceptions import ConfigurationError
 from flwr_swarm.chain.server import ChainServer
+from flwr_swarm.flower import recalling
+from flwr_swarm.flower.records import BLOBS, MODEL
 from flwr_swarm.flower.state import load_memory
 from flwr_swarm.protocol.ledger import SealCall
 from flwr_swarm.protocol.types import Phase
@@ -234,6 +236,43 @@ def test_a_round_opened_on_a_model_that_nobody_has_does_not_stop_the_study(
     assert (view.final.number, view.current.number) == (1, 3)
     assert view.current.phase is Phase.CERTIFIED
     assert not same(result.arrays, first.arrays)
+
+
+def lying(swarm: Founded) -> None:
+    """The member that is asked first tells another relay another sum, and another model."""
+
+    def lie(member: int, message: Message) -> Message:
+        blobs = message.content.array_records.get(BLOBS, {})
+        if member == 0 and "held" in blobs:
+            set_blob(message.content, "held", b"another sum")
+        if member == 0 and MODEL in message.content:
+            message.content[MODEL] = shifted(message.content.array_records[MODEL])
+        return message
+
+    swarm.bench.to_relay["recall"] = lie
+
+
+@pytest.mark.parametrize("fault", ["", "found_sum", "found_model"])
+def test_a_member_that_lies_to_another_relay_is_not_believed(
+    founded: Callable[..., Founded],
+    undisturbed: ArrayRecord,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+) -> None:
+    """With a check planted away it is believed: then the round is lost, or its model wrong."""
+    swarm = founded(4)
+    kill_at(swarm, "open", ROUNDS, after=3)
+    with pytest.raises(Killed):
+        run(swarm, swarm.bench.swarm)
+    swarm.bench.to_relay.clear()
+    lying(swarm)
+    if fault == "found_sum":
+        first = lambda _, replies, __: next((r.held for r in replies if r.held), None)  # noqa: E731
+        monkeypatch.setattr(recalling, fault, first)
+    elif fault:
+        monkeypatch.setattr(recalling, fault, lambda _, offered: next(iter(offered), None))
+    result = run(swarm, relay(swarm))
+    assert close_to(result.arrays, undisturbed) == (not fault)
 
 
 def test_openers_that_were_away_are_asked_again(founded: Callable[..., Founded]) -> None:

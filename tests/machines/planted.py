@@ -159,20 +159,6 @@ def another_round_is_recalled(patch: Patch) -> None:
     patch.setattr(recall, "recall", recalled)
 
 
-def recalled_sums_are_not_compared(patch: Patch) -> None:
-    """Another relay takes the first sum that it is told."""
-    patch.setattr(
-        recall,
-        "found_sum",
-        lambda certified, replies, terms: next((r.held for r in replies if r.held), None),
-    )
-
-
-def recalled_models_are_not_compared(patch: Patch) -> None:
-    """Another relay takes the first model that it is told."""
-    patch.setattr(recall, "found_model", lambda wanted, candidates: next(iter(candidates), None))
-
-
 def intents_are_ignored(patch: Patch) -> None:
     """A member that was interrupted forgets what it sealed, and draws another key."""
     real = seal.begin_seal
@@ -219,13 +205,11 @@ FAULTS: tuple[tuple[Callable[[Patch], None], type[RoundMachine], str], ...] = (
     (deadlines_end_nothing, Hostile, "stands still"),
     (leaders_stay, Byzantine, "stands still"),
     (one_liar_spoils_an_opening, Byzantine, "none was opened"),
-    (seals_are_not_recalled, Crashing, "another relay lost"),
-    (another_round_is_recalled, Crashing, "another relay lost"),
-    (recalled_sums_are_not_compared, Byzantine, "another relay lost"),
-    (recalled_models_are_not_compared, Byzantine, "another relay lost|none was opened"),
     (intents_are_ignored, Crashing, "drew two keys"),
     (complaints_are_believed, Byzantine, "honest dealers were blamed"),
     (complaints_are_not_heard, Byzantine, "a crooked dealer was not named"),
     (good_shares_are_complained_about, Byzantine, "blamed honest member"),
     (any_server_state_is_taken, Hostile, "none was opened|weight|bias|argument"),
 )
+RECALLS = (seals_are_not_recalled, another_round_is_recalled)
+"""Found by `test_resumed_anywhere`, where another relay takes over after each trip."""
