@@ -56,6 +56,32 @@ def expand_public(domain: bytes, count: int, modulus: int = MODULUS) -> NDArray[
         words += count
 
 
+def public_matrix_row(
+    seed: bytes, row: int, count: int, modulus: int = MODULUS
+) -> NDArray[np.uint64]:
+    """`count` residues, uniform mod `modulus`, of row `row` of the matrix that `seed` stands for.
+
+    AES-256 in counter mode under the public seed, as FrodoKEM makes its matrix (Alkim et al. 2021,
+    section 2.4), read as in `expand_public`. Rows are 2^96 blocks apart.
+
+    Parameters
+    ----------
+    seed : bytes
+        32 bytes that nobody could choose freely.
+    row : int
+        Below 2^32.
+    count : int
+    modulus : int
+    """
+    start = modes.CTR(row.to_bytes(4, "big") + bytes(12))
+    keystream = Cipher(algorithms.AES(seed), start).encryptor()
+    residues = np.empty(0, dtype=np.uint64)
+    while residues.size < count:
+        words = np.frombuffer(keystream.update(bytes(8 * count)), dtype="<u8")
+        residues = np.concatenate([residues, below_modulus(words, modulus)])
+    return residues[:count]
+
+
 class Stream:
     """A pseudo-random stream: AES-256 in counter mode under a one-time seed."""
 

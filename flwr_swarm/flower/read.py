@@ -29,6 +29,7 @@ from ..protocol.messages import (
     SealRequest,
 )
 from ..protocol.types import HASH_BYTES, Certificate
+from .blob import blob_of
 from .records import BLOBS, FIELDS, MODEL, STATE, STYPE, numpy_arrays
 
 _LONGEST_TERMS = 1_000_000
@@ -92,7 +93,7 @@ class Fields:
         array = self._blobs.get(name)
         if array is None or array.stype != STYPE:
             raise WireError(f"blob {name!r} is missing from a swarm message")
-        return bytes(array.data)
+        return blob_of(array)
 
     def has_blob(self, name: str) -> bool:
         return name in self._blobs

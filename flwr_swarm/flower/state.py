@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context
+from flwr.app import ArrayRecord, ConfigRecord, Context
 
 from .. import privacy
 from .._exceptions import MemoryDamaged
@@ -21,7 +21,7 @@ from ..keystore.disk import Disk
 from ..keystore.keys import MemberKeys
 from ..protocol.memory import Memory
 from ..protocol.memory_blobs import from_blobs, to_blobs
-from .records import STYPE
+from .blob import blob_array, blob_of
 
 KEYS: Final = "flwr_swarm.keys"
 MEMORY: Final = "flwr_swarm.memory"
@@ -61,14 +61,11 @@ class _ContextStore:
 
     def load(self) -> Mapping[str, bytes]:
         record = self._context.state.array_records.get(MEMORY)
-        return {} if record is None else {name: bytes(a.data) for name, a in record.items()}
+        return {} if record is None else {name: blob_of(a) for name, a in record.items()}
 
     def save(self, blobs: Mapping[str, bytes]) -> None:
         self._context.state[MEMORY] = ArrayRecord(
-            {
-                name: Array(dtype="uint8", shape=(len(data),), stype=STYPE, data=data)
-                for name, data in blobs.items()
-            }
+            {name: blob_array(data) for name, data in blobs.items()}
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flwr.app import Array, ArrayRecord, ConfigRecord
+from flwr.app import ArrayRecord, ConfigRecord
 
 from ..protocol.hashing import canonical_json
 from ..protocol.messages import (
@@ -25,7 +25,8 @@ from ..protocol.messages import (
     SealRequest,
 )
 from ..protocol.types import Certificate
-from .records import BLOBS, FIELDS, MODEL, STATE, STYPE, array_record
+from .blob import blob_array
+from .records import BLOBS, FIELDS, MODEL, STATE, array_record
 
 Records = dict[str, ConfigRecord | ArrayRecord]
 
@@ -36,12 +37,7 @@ def swarm_records(
     """The records of one swarm message. Blobs go in an ArrayRecord: Flower sends it in chunks."""
     records: Records = {FIELDS: ConfigRecord({"phase": phase, **fields})}
     if blobs:
-        records[BLOBS] = ArrayRecord(
-            {
-                name: Array(dtype="uint8", shape=(len(data),), stype=STYPE, data=data)
-                for name, data in blobs.items()
-            }
-        )
+        records[BLOBS] = ArrayRecord({name: blob_array(data) for name, data in blobs.items()})
     return records
 
 

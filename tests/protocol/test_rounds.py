@@ -297,4 +297,5 @@ def test_a_member_forgets_nothing_it_said(scene: Scene) -> None:
         assert site.memory != Memory()
         assert list(site.memory.signed) == [(1, 0)]
         assert list(site.memory.opened) == [1]
-        assert site.memory.pending.included == (0, 1, 2, 3), member
+        assert site.memory.pending is None, member  # certified, and opened
+        assert site.memory.held.included == (0, 1, 2, 3), member
