@@ -75,11 +75,12 @@ def public_matrix_row(
     """
     start = modes.CTR(row.to_bytes(4, "big") + bytes(12))
     keystream = Cipher(algorithms.AES(seed), start).encryptor()
-    residues = np.empty(0, dtype=np.uint64)
-    while residues.size < count:
+    parts, found = [], 0
+    while found < count:
         words = np.frombuffer(keystream.update(bytes(8 * count)), dtype="<u8")
-        residues = np.concatenate([residues, below_modulus(words, modulus)])
-    return residues[:count]
+        parts.append(below_modulus(words, modulus))
+        found += parts[-1].size
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)[:count]
 
 
 class Stream:

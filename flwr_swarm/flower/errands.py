@@ -20,7 +20,7 @@ from .compat import as_from, is_lost
 
 log = logging.getLogger("flwr.swarm")
 
-_FIRST_PAUSE = 0.05
+_FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.2
 
 
@@ -76,10 +76,12 @@ class Errands:
         """
         pause = _FIRST_PAUSE
         while self.silent:
-            yield self.pull()
+            came = self.pull()
+            yield came
             if self.silent:
+                # Replies come in a row.
+                pause = _FIRST_PAUSE if came else min(_LONGEST_PAUSE, 1.5 * pause)
                 clock.sleep(pause)
-                pause = min(_LONGEST_PAUSE, 1.5 * pause)
 
     def send_again(self) -> None:
         """Send what was lost to the nodes that are back."""

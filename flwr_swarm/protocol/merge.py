@@ -98,7 +98,7 @@ class _Group:
         self.members[member] = parsed.hash
         term = parsed.ciphertext
         if term is not None:
-            self.total = term if self.total is None else ThresholdScheme().plus(self.total, term)
+            self.total = ThresholdScheme().plus(self.total, term)
 
 
 def _matching(request: MergeRequest, current: Round, terms: Terms) -> _Group:
