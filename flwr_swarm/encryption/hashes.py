@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from flwr_swarm._exceptions import WireError
+from flwr_swarm._octets import Octets
 
 from . import wire
 from .context import PROTOCOL
@@ -20,7 +21,7 @@ def _digest(domain: bytes, *parts: bytes | memoryview) -> bytes:
     return digest.digest()
 
 
-def payload_hash(payload: bytes, parameters: RingParameters = DEFAULT) -> bytes:
+def payload_hash(payload: Octets, parameters: RingParameters = DEFAULT) -> bytes:
     """32 bytes that fix a member's ciphertext; WireError if it is malformed."""
     return ciphertext_hash(wire.read_ciphertext(payload, parameters))
 
@@ -33,7 +34,7 @@ def ciphertext_hash(parsed: wire.Ciphertext) -> bytes:
     return _digest(b"payload", parsed.checksum)
 
 
-def aggregate_hash(merged: bytes, parameters: RingParameters = DEFAULT) -> bytes:
+def aggregate_hash(merged: Octets, parameters: RingParameters = DEFAULT) -> bytes:
     """32 bytes that fix a sum; WireError if it is malformed."""
     return _digest(b"aggregate", wire.read_aggregate(merged, parameters).checksum)
 

@@ -23,6 +23,7 @@ from flwr_swarm._exceptions import (
     OpeningRejected,
     WireError,
 )
+from flwr_swarm._octets import Octets
 
 from . import modular, wire
 from .cipher import decrypt, encrypt
@@ -130,7 +131,7 @@ class ThresholdScheme:
             )
         return Sealed(payload=payload, envelopes=envelopes, proof=proof)
 
-    def merge(self, payloads: Sequence[bytes]) -> bytes:
+    def merge(self, payloads: Sequence[Octets]) -> bytes:
         """The sum of the payloads; the same bytes in whatever order they come.
 
         Raises
@@ -252,7 +253,7 @@ class ThresholdScheme:
 
     def open(
         self,
-        merged: bytes,
+        merged: Octets,
         openings: Mapping[int, bytes],
         *,
         context: RoundContext,

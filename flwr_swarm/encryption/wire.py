@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flwr_swarm._exceptions import WireError
+from flwr_swarm._octets import Octets
 
 from .context import PROTOCOL
 from .modular import Residues
@@ -133,10 +134,10 @@ def frame(kind: int, body: Sequence[bytes], parameters: RingParameters) -> bytes
     return b"".join([*parts, _checksum(parts)])
 
 
-def unframe(data: bytes, kind: int, parameters: RingParameters) -> memoryview:
+def unframe(data: Octets, kind: int, parameters: RingParameters) -> memoryview:
     """The body of a message of this kind, after every check that does not depend on the body."""
     name = _NAMES[kind]
-    if not isinstance(data, bytes):
+    if not isinstance(data, Octets):
         raise WireError(f"a {name} is bytes, got {type(data).__name__}")
     if len(data) < _HEADER.size + _CHECKSUM:
         raise WireError(f"a {name} of {len(data)} bytes is too short; it was cut on its way")
@@ -198,12 +199,12 @@ def write_ciphertext(lanes: int, packed: Sequence[bytes], parameters: RingParame
     return frame(CIPHERTEXT, [_LANES.pack(lanes), *packed], parameters)
 
 
-def read_ciphertext(data: bytes, parameters: RingParameters) -> Ciphertext:
+def read_ciphertext(data: Octets, parameters: RingParameters) -> Ciphertext:
     """Parse one member's ciphertext, or WireError."""
     name = _NAMES[CIPHERTEXT]
     (lanes,), rest = fields(unframe(data, CIPHERTEXT, parameters), _LANES, name)
     residues = _read_polynomials(rest, lanes, name, parameters)
-    return Ciphertext(lanes=lanes, residues=residues, checksum=data[-_CHECKSUM:])
+    return Ciphertext(lanes=lanes, residues=residues, checksum=bytes(data[-_CHECKSUM:]))
 
 
 def write_aggregate(total: Ciphertext, parameters: RingParameters) -> bytes:
@@ -212,14 +213,16 @@ def write_aggregate(total: Ciphertext, parameters: RingParameters) -> bytes:
     return frame(AGGREGATE, [counts, pack_residues(total.residues)], parameters)
 
 
-def read_aggregate(data: bytes, parameters: RingParameters) -> Ciphertext:
+def read_aggregate(data: Octets, parameters: RingParameters) -> Ciphertext:
     """Parse a sum of ciphertexts, or WireError."""
     name = _NAMES[AGGREGATE]
     (lanes, summands), rest = fields(unframe(data, AGGREGATE, parameters), _SUM, name)
     if not 1 <= summands <= MAX_MEMBERS:
         raise WireError(f"the {name} says it sums {summands}, allowed are 1 to {MAX_MEMBERS}")
     residues = _read_polynomials(rest, lanes, name, parameters)
-    return Ciphertext(lanes=lanes, residues=residues, summands=summands, checksum=data[-_CHECKSUM:])
+    return Ciphertext(
+        lanes=lanes, residues=residues, summands=summands, checksum=bytes(data[-_CHECKSUM:])
+    )
 
 
 def write_envelope(envelope: Envelope, parameters: RingParameters) -> bytes:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .. import encryption
 from .._exceptions import OpeningRejected, WireError
+from .._octets import Octets
 from ..encryption import ThresholdScheme, wire
 from ..encryption.dealing import visible_fault
 from ..encryption.dealing_wire import read_proof
@@ -44,7 +45,7 @@ class Merged:
 
     certificate: Certificate
     signatures: Signatures
-    merged: bytes = field(repr=False)
+    merged: Octets = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
