@@ -28,7 +28,7 @@ from ..protocol.types import LedgerView, Phase
 from . import write
 from .clock import clock_time
 from .ended import Outcome, as_certified
-from .naming import name_absent, name_left_out
+from .naming import name_absent, name_disagreement, name_false, name_left_out
 from .read import Fields
 from .reporting import report
 from .roster import Roster
@@ -224,6 +224,8 @@ class RoundDriver:
             tries=_TRIES,
         )
         merged = tally(view, replies, self.terms, recover_certifier)
+        if merged is None:
+            name_disagreement(view, replies, self.terms)
         # Officers were sent these seals only: a set with another was made up by a quorum of liars.
         return merged if merged and seals.keys() >= set(merged.certificate.included) else None
 
@@ -259,7 +261,9 @@ class RoundDriver:
         )
         report(self.place, self.trips, self.ledger, view, seals, replies)
         try:
-            return found[0] if found else conclude(view, merged, replies)
+            opened = found[0] if found else conclude(view, merged, replies)
         except OpeningRejected as error:
             log.warning("%s: %s", what, error)
             return None
+        name_false(view.current.number, opened)
+        return opened

@@ -57,10 +57,13 @@ class Opened:
         Lane sums over the included members.
     openings : mapping of int to bytes
         The t openings that agree; they prove the next model to the committee.
+    false : tuple of int
+        Holders whose opening is found not to agree with these. More than t are not looked for.
     """
 
     lanes: NDArray[np.uint64] = field(repr=False)
     openings: Mapping[int, bytes] = field(repr=False)
+    false: tuple[int, ...] = ()
 
 
 def accepted_seals(
@@ -243,6 +246,7 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
         )
     context = round_context(view, view.current.number, view.current.parent)
     seed = merged.certificate.aggregate_hash
+    failed: list[set[int]] = []
     for subset in _subsets(sorted(openings), threshold, seed):
         chosen = {holder: openings[holder] for holder in subset}
         try:
@@ -254,8 +258,11 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
                 included=len(merged.certificate.included),
             )
         except (OpeningRejected, WireError):
+            failed.append(set(subset))
             continue
-        return Opened(lanes=lanes, openings=chosen)
+        alone = [tried - chosen.keys() for tried in failed]
+        false = tuple(sorted(set().union(*(rest for rest in alone if len(rest) == 1))))
+        return Opened(lanes=lanes, openings=chosen, false=false)
     raise OpeningRejected(
         f"no {threshold} of the {len(openings)} openings open the sum; a member encrypted under "
         "another key than it dealt, or too many holders answered falsely. The round leaves the "

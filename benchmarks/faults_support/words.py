@@ -1,0 +1,72 @@
+"""What relays and keepers said, cut into the scenarios in which they said it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .study import Study
+
+_TELLING = re.compile(
+    r"ended by signal|ended with code|begins again|is back|joined$|joined,|seals of members"
+    r"|run ends here|waiting for members|taking it up|of this study have ended|chain .*answer"
+    r"|did not let it in|no relay answers|shut out"
+)
+"""Lines that are no warnings, and say who or what was missing."""
+_ORDINARY = re.compile(r"fraction_evaluate is set")
+_WIDTH = 260
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment, and how long each text was."""
+
+    when: float
+    lengths: tuple[int, ...]
+
+
+def mark(study: Study) -> Mark:
+    """Now."""
+    return Mark(time.time(), tuple(len(text) for text in _texts(study)))
+
+
+def between(study: Study, start: Mark, end: Mark) -> str:
+    """All that was said from one moment to another; keepers first, then relay by relay."""
+    parts = []
+    for at, text in enumerate(_texts(study)):
+        first = start.lengths[at] if at < len(start.lengths) else 0
+        last = end.lengths[at] if at < len(end.lengths) else 0
+        parts.append(text[first:last])
+    return "\n".join(parts)
+
+
+def telling(text: str) -> list[str]:
+    """Lines that say that something was wrong."""
+    found: list[str] = []
+    for line in text.splitlines():
+        told = re.search(r"(WARNING|ERROR)\s*:?\s*(.*)", line)
+        said = told[2].strip() if told else line.strip() if _TELLING.search(line) else ""
+        if said and not _ORDINARY.search(said):
+            found.append(said[:_WIDTH])
+    return list(dict.fromkeys(found))
+
+
+def naming(text: str, pattern: str) -> list[str]:
+    """Lines that say what they must."""
+    return [line.strip()[:_WIDTH] for line in text.splitlines() if re.search(pattern, line, re.I)]
+
+
+def last(study: Study) -> str:
+    """The relay's last line."""
+    lines: Sequence[str] = [line for line in study.relay.text().splitlines() if line.strip()]
+    return " ".join(lines[-1:])[:300]
+
+
+def _texts(study: Study) -> Iterator[str]:
+    yield study.events()
+    for relay in study.relays:
+        yield relay.text()
