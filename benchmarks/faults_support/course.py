@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from flwr_swarm.protocol.types import Phase
 
 from . import judge, words
-from .scenario import BEGIN, Record, Scenario, record_of
+from .scenario import BEGIN, NOT_JUDGED, Record, Scenario, record_of
 from .study import Study
 
 LIMIT = 180.0
@@ -70,7 +70,8 @@ class Course:
             judge.judge(study, records, marks, code)
         except Exception as error:  # a ledger that cannot be read judges nothing
             for record in records:
-                record.passed, record.why = False, f"could not be judged: {_short(error)}"
+                told = "" if record.why == NOT_JUDGED else f"{record.why}; "
+                record.why = f"{told}could not be judged: {_short(error)}"
         return records
 
     def _guarded(self, scenario: Scenario, record: Record) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flwr_swarm.chain import history
@@ -27,6 +28,7 @@ def judge(study: Study, records: Sequence[Record], marks: Sequence[Mark], code: 
     certified = {n for n, r in rounds.items() if r.certificate is not None}
     lines = evidence_lines(study.local)
     opened = {line["round"] for line in lines if line["status"] == "certified"}
+    ledger = Ledger(certified=certified, opened=opened)
     models = Models.of(study.local, {n: mean_step(rounds[n].certificate.included) for n in opened})
     ended, evidence = models.wrong_at_end(study.relay.folder.relay, code), refused(study.local)
     for at, record in enumerate(records):
@@ -34,8 +36,7 @@ def judge(study: Study, records: Sequence[Record], marks: Sequence[Mark], code: 
         end = max(rounds, default=0) + 1 if last else records[at + 1].round
         end = max(end, record.round + 1)
         said = words.between(study, marks[at], marks[at + 1])
-        _count(record, range(record.round, end), certified, opened)
-        _count_unseen(record, end, last, lines, said)
+        ledger.count(record, range(record.round, end), last, lines, said)
         first = rounds.get(record.round)
         if first is not None and first.certificate is not None:
             record.included = list(first.certificate.included)
@@ -51,27 +52,41 @@ def judge(study: Study, records: Sequence[Record], marks: Sequence[Mark], code: 
         _pass(record, wrong)
 
 
-def _count(record: Record, own: range, certified: set[int], opened: set[int]) -> None:
-    """By the ledger's numbers."""
-    record.rounds_asked = len(own)
-    record.rounds_certified = len(certified & set(own))
-    record.rounds_opened = len(opened & set(own))
-    record.rounds_lost = record.rounds_asked - record.rounds_opened
-    record.final_kept = certified & set(own) <= opened
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """Which rounds got a certificate, and which of them some relay opened."""
 
+    certified: set[int]
+    opened: set[int]
 
-def _count_unseen(
-    record: Record, end: int, last: bool, lines: Sequence[dict[str, Any]], said: str
-) -> None:
-    """Rounds of Flower's loop that the ledger never saw: nobody sealed, or none began.
+    def count(
+        self, record: Record, own: range, last: bool, lines: Sequence[dict[str, Any]], said: str
+    ) -> None:
+        """Fill in a record's rounds, those included that the ledger never saw.
 
-    The ledger's number is used again by the next one, so they are no gap in it.
-    """
-    void = [line for line in lines if line["status"] == "void" and line["parent_hash"] is None]
-    own = [v for v in void if record.round <= v["round"] and (last or v["round"] < end)]
-    unseen = len(own) + said.count(_NO_ROUND)
-    record.rounds_asked += unseen
-    record.rounds_lost += unseen
+        Where nobody seals, or no round begins, the ledger's number is used again by the next
+        round of Flower's loop, so that there is no gap in it.
+
+        Parameters
+        ----------
+        record : Record
+        own : range
+            Rounds of the ledger from the fault to the next scenario's.
+        last : bool
+            Whether there is no next scenario.
+        lines : sequence of dict
+            Of the evidence.
+        said : str
+            By the relays meanwhile.
+        """
+        void = [line for line in lines if line["status"] == "void" and line["parent_hash"] is None]
+        unseen = sum(v["round"] in own or (last and v["round"] >= own.stop) for v in void)
+        unseen += said.count(_NO_ROUND)
+        record.rounds_asked = len(own) + unseen
+        record.rounds_certified = len(self.certified & set(own))
+        record.rounds_opened = len(self.opened & set(own))
+        record.rounds_lost = record.rounds_asked - record.rounds_opened
+        record.final_kept = self.certified & set(own) <= self.opened
 
 
 def _outcome(record: Record, rounds: dict[int, Any], scenario: Scenario) -> str:
