@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import combinations
 from math import comb
@@ -260,14 +260,18 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
         except (OpeningRejected, WireError):
             failed.append(set(subset))
             continue
-        alone = [tried - chosen.keys() for tried in failed]
-        false = tuple(sorted(set().union(*(rest for rest in alone if len(rest) == 1))))
-        return Opened(lanes=lanes, openings=chosen, false=false)
+        return Opened(lanes=lanes, openings=chosen, false=at_odds(failed, chosen))
     raise OpeningRejected(
         f"no {threshold} of the {len(openings)} openings open the sum; a member encrypted under "
         "another key than it dealt, or too many holders answered falsely. The round leaves the "
         "model as it was"
     )
+
+
+def at_odds(failed: Iterable[Set[int]], agreeing: Collection[int]) -> tuple[int, ...]:
+    """Whose opening alone can be why these subsets failed, as `agreeing` open the sum."""
+    rests = [tried - set(agreeing) for tried in failed]
+    return tuple(sorted(set().union(*(rest for rest in rests if len(rest) == 1))))
 
 
 def _subsets(holders: Sequence[int], size: int, seed: bytes) -> Iterator[tuple[int, ...]]:

@@ -134,6 +134,7 @@ def test_a_wrong_sum_from_the_leader_is_never_opened(
     groups = " / ".join(map(str, sorted(others)))
     differ = f"merge of round 1: members signed different sums: {groups}; the leader is"
     assert any(line.startswith(differ) for line in said) is signed
+    assert any("signed different sums" in line for line in said) is signed
     unlike = f"the sum of leader {leaders[0]} is not the one that it signed"
     assert any(unlike in line for line in said) is not signed
 
