@@ -69,10 +69,10 @@ def dropouts() -> list[Scenario]:
             "chain-frozen",
             "chain",
             "merge",
-            "the chain server is frozen (SIGSTOP) for 20 s",
-            act=acts.stop_for("chain", "", 20.0),
+            "the chain server is frozen (SIGSTOP) for 40 s, over a request's limit",
+            act=acts.stop_for("chain", "", 40.0),
             orders=(HOLD_MERGE,),
-            names=r"chain.*(answer|unreachable|again)",
+            names=r"(reading|submitting) .*; trying for another",
         ),
         one(
             g,

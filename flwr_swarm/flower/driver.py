@@ -150,8 +150,8 @@ class RoundDriver:
         view = self.ledger.view()
         if view.current.number < number:
             raise RoundVoid(
-                f"nobody sealed in round {number}; the members' answers above say why. Training "
-                "goes on from the last model"
+                f"nobody sealed in round {number}; the members' answers above say why, or where "
+                "none came in time, the sites' own logs. Training goes on from the last model"
             )
         if view.current.phase is Phase.SEALING:
             expected = {m.index for m in view.seated if not m.suspended}
