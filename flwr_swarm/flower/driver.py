@@ -30,6 +30,7 @@ from .clock import clock_time
 from .ended import Outcome, as_certified
 from .naming import name_absent, name_disagreement, name_false, name_left_out
 from .read import Fields
+from .recalling import Recaller
 from .reporting import report
 from .roster import Roster
 from .trips import Trips
@@ -94,6 +95,7 @@ class RoundDriver:
                 view = self._pass_deadline(view)
                 continue
             started = time.perf_counter()
+            seals = self._complete(view, seals)
             merged = self._merge(view, seals)
             seconds["merge"] += time.perf_counter() - started
             if merged is None:
@@ -211,6 +213,30 @@ class RoundDriver:
 
     def _remaining(self, view: LedgerView) -> float:
         return max(_SHORTEST_TRIP, float(view.current.merge_deadline - view.now))
+
+    def _complete(
+        self, view: LedgerView, seals: Mapping[int, SealReply]
+    ) -> Mapping[int, SealReply]:
+        """Sealed updates that got lost on their way, if there is no sum without them."""
+        if len(seals) >= view.policy.min_included:
+            return seals
+        lost = {seal.member for seal in view.current.seals} - seals.keys()
+        log.warning(
+            "round %d: the sealed updates of members %s did not arrive, and a sum needs %d; asking "
+            "for them again",
+            view.current.number,
+            sorted(lost),
+            view.policy.min_included,
+        )
+        recaller = Recaller(
+            place=self.place,
+            terms=self.terms,
+            trips=self.trips,
+            roster=self.roster,
+            seconds=self._remaining(view),
+        )
+        found = recaller.seals(view.current.number, lost)
+        return {**seals, **accepted_seals(view, found, self.terms)}
 
     def _merge(self, view: LedgerView, seals: Mapping[int, SealReply]) -> Merged | None:
         self.roster.refresh()
