@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flwr_swarm.protocol.types import Phase
 
@@ -30,7 +30,7 @@ class Course:
     study : Study
     say : callable
     keep : callable
-        Receives the records so far, which are judged only once the study has ended.
+        Receives the records so far. All but the last are judged: theirs ends where the next begins.
     until : float
         Time of the monotonic clock after which no scenario begins.
     """
@@ -60,19 +60,31 @@ class Course:
                 f"{scenario.name}: {records[-1].outcome} "
                 + (records[-1].why if told is None else f"after {told:.0f} s")
             )
-            self.keep(records)
+            self.keep(self._judged(records, marks, over=False))
             if records[-1].outcome in {"hung", "not reached"}:
                 break
         study.scenarios = study.scenarios[: len(records)]
         code = self._end()
-        marks.append(words.mark(study))
+        return self._judged(records, marks, over=True, code=code)
+
+    def _judged(
+        self,
+        records: Sequence[Record],
+        marks: Sequence[words.Mark],
+        *,
+        over: bool,
+        code: int | None = None,
+    ) -> list[Record]:
+        """Copies, judged as far as can be now."""
+        judged = [replace(record) for record in records]
+        now = [*marks, words.mark(self.study)]
         try:
-            judge.judge(study, records, marks, code)
+            judge.judge(self.study, judged, now, over=over, code=code)
         except Exception as error:  # a ledger that cannot be read judges nothing
-            for record in records:
+            for record in judge.ended_ones(judged, over):
                 told = "" if record.why == NOT_JUDGED else f"{record.why}; "
-                record.why = f"{told}could not be judged: {_short(error)}"
-        return records
+                record.passed, record.why = False, f"{told}could not be judged: {_short(error)}"
+        return judged
 
     def _guarded(self, scenario: Scenario, record: Record) -> None:
         try:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -110,9 +110,8 @@ class Groups:
         for scenario in group.scenarios if broken else ():
             row = self.figures.rows.get(scenario.name)
             if row is None or row["why"] == NOT_JUDGED:
-                record = record_of(scenario)
-                record.why = f"its group ended {how}; {NOT_JUDGED}"
-                self.figures.add([record])
+                row = row or asdict(record_of(scenario))
+                self.figures.add([row | {"why": f"its group ended {how}; {NOT_JUDGED}"}])
         rows = [self.figures.rows.get(s.name) for s in group.scenarios]
         passed = sum(1 for row in rows if row and row["passed"])
         done = len(self.figures.rows)

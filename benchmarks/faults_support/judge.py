@@ -21,8 +21,28 @@ _LINES = 4
 _NO_ROUND = "no round begins"
 
 
-def judge(study: Study, records: Sequence[Record], marks: Sequence[Mark], code: int | None) -> None:
-    """Complete the records; `marks` are the moments in which scenarios began, and the end."""
+def judge(
+    study: Study,
+    records: Sequence[Record],
+    marks: Sequence[Mark],
+    *,
+    over: bool,
+    code: int | None,
+) -> None:
+    """Complete the records.
+
+    Parameters
+    ----------
+    study : Study
+    records : sequence of Record
+        In the order of the study's scenarios.
+    marks : sequence of Mark
+        The moments in which scenarios began, and now.
+    over : bool
+        Whether the study has ended; else the last record is still on, and is left as it is.
+    code : int or None
+        Of the last relay, if the study is over.
+    """
     chain = replay(history.export(study.cluster.url, study.ledger.contract))
     rounds = {r.round.number: r.round for r in chain.rounds}
     certified = {n for n, r in rounds.items() if r.certificate is not None}
@@ -30,8 +50,9 @@ def judge(study: Study, records: Sequence[Record], marks: Sequence[Mark], code: 
     opened = {line["round"] for line in lines if line["status"] == "certified"}
     ledger = Ledger(certified=certified, opened=opened)
     models = Models.of(study.local, {n: mean_step(rounds[n].certificate.included) for n in opened})
-    ended, evidence = models.wrong_at_end(study.relay.folder.relay, code), refused(study.local)
-    for at, record in enumerate(records):
+    ended = models.wrong_at_end(study.relay.folder.relay, code) if over else ""
+    evidence = refused(study.local)
+    for at, record in enumerate(ended_ones(records, over)):
         last = at + 1 == len(records)
         end = max(rounds, default=0) + 1 if last else records[at + 1].round
         end = max(end, record.round + 1)
@@ -45,11 +66,16 @@ def judge(study: Study, records: Sequence[Record], marks: Sequence[Mark], code: 
         record.named = bool(found) or not scenario.names
         record.log = list(dict.fromkeys([*found[:2], *words.telling(said)]))[:_LINES]
         wrong = models.wrong(end, marks[at].when, marks[at + 1].when)
-        wrong = wrong or (ended if last else "") or evidence
+        wrong = wrong or (ended if last and over else "") or evidence
         record.model_right = not wrong
         if record.outcome == "recovered":
             record.outcome = _outcome(record, rounds, scenario)
         _pass(record, wrong)
+
+
+def ended_ones(records: Sequence[Record], over: bool) -> Sequence[Record]:
+    """Those that end where another begins, or with their study."""
+    return records if over else records[:-1]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,7 +88,7 @@ class RoundDriver:
         """
         view = self._sealed(number)
         name_absent(view, number)
-        seals = accepted_seals(view, replies, self.terms)
+        seals: Mapping[int, SealReply] = accepted_seals(view, replies, self.terms)
         seconds = {"merge": 0.0, "open": 0.0}
         while view.current.phase is Phase.MERGING:
             if view.now > view.current.merge_deadline:  # whoever is asked would end this view first
