@@ -52,77 +52,10 @@ def run_alone(
         say(f"{len(records)} scenarios in {time.monotonic() - begun:.0f} s")
 
 
-@dataclass(kw_only=True)
-class Groups:
-    """Runs groups in processes.
-
-    Parameters
-    ----------
-    folder : Path
-        For all logs.
-    figures : Figures
-    say : callable
-    jobs : int
-        How many groups run at a time.
-    """
-
-    folder: Path
-    figures: Figures
-    say: Callable[[str], None]
-    jobs: int
-    _running: list[_Group] = field(default_factory=list)
-
-    def run(self, scenarios: Sequence[Scenario], until: float) -> None:
-        """All of them; none begins after `until`. Leaves no process, however it ends."""
-        groups = [list(group) for _, group in groupby(scenarios, key=lambda s: s.group)]
-        waiting = sorted(groups, key=len, reverse=True) if self.jobs > 1 else groups
-        try:
-            while waiting or self._running:
-                while waiting and len(self._running) < self.jobs and time.monotonic() < until:
-                    self._running.append(_Group.started(self.folder, waiting.pop(0)))
-                if not self._running:
-                    return
-                time.sleep(_LOOK)
-                self._look()
-        finally:
-            for group in self._running:
-                group.process.terminate()
-            for group in self._running:
-                group.end()
-            self._look()
-
-    def _look(self) -> None:
-        for group in list(self._running):
-            code = group.process.poll()
-            late = time.monotonic() > group.end_at
-            if code is None and late:
-                group.process.terminate()
-                group.end()
-                code = group.process.poll()
-            self.figures.add(group.rows())
-            if code is not None:
-                self._running.remove(group)
-                self._complete(group, "after its limit" if late else f"with code {code}")
-
-    def _complete(self, group: _Group, how: str) -> None:
-        """A scenario that a process took with it has failed."""
-        broken = group.process.returncode != 0
-        for scenario in group.scenarios if broken else ():
-            row = self.figures.rows.get(scenario.name)
-            if row is None or row["why"] == NOT_JUDGED:
-                row = row or asdict(record_of(scenario))
-                self.figures.add([row | {"why": f"its group ended {how}; {NOT_JUDGED}"}])
-        rows = [self.figures.rows.get(s.name) for s in group.scenarios]
-        passed = sum(1 for row in rows if row and row["passed"])
-        done = len(self.figures.rows)
-        self.say(
-            f"{group.scenarios[0].group}: {passed} of {len(rows)} passed in "
-            f"{time.monotonic() - group.begun:.0f} s; {done} of {len(self.figures.wanted)} done"
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Group:
+class Group:
+    """One that runs in a process: what it tells is in the file `part`."""
+
     scenarios: list[Scenario]
     process: subprocess.Popen[bytes]
     folder: Path
@@ -131,7 +64,7 @@ class _Group:
     end_at: float
 
     @classmethod
-    def started(cls, folder: Path, scenarios: list[Scenario]) -> _Group:
+    def started(cls, folder: Path, scenarios: list[Scenario]) -> Group:
         name = scenarios[0].group
         place = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
         part = place / "figures.json"
@@ -163,6 +96,78 @@ class _Group:
             self.process.wait()
             for mark in self.folder.rglob("*.mark"):
                 processes.end(mark.read_text(encoding="ascii").strip())
+
+
+@dataclass(kw_only=True)
+class Groups:
+    """Runs groups in processes.
+
+    Parameters
+    ----------
+    folder : Path
+        For all logs.
+    figures : Figures
+    say : callable
+    jobs : int
+        How many groups run at a time.
+    start : callable
+        Starts one.
+    """
+
+    folder: Path
+    figures: Figures
+    say: Callable[[str], None]
+    jobs: int
+    start: Callable[[Path, list[Scenario]], Group] = Group.started
+    _running: list[Group] = field(default_factory=list)
+
+    def run(self, scenarios: Sequence[Scenario], until: float) -> None:
+        """All of them; none begins after `until`. Leaves no process, however it ends."""
+        groups = [list(group) for _, group in groupby(scenarios, key=lambda s: s.group)]
+        waiting = sorted(groups, key=len, reverse=True) if self.jobs > 1 else groups
+        try:
+            while waiting or self._running:
+                while waiting and len(self._running) < self.jobs and time.monotonic() < until:
+                    self._running.append(self.start(self.folder, waiting.pop(0)))
+                if not self._running:
+                    return
+                time.sleep(_LOOK)
+                self._look()
+        finally:
+            for group in self._running:
+                group.process.terminate()
+            for group in self._running:
+                group.end()
+            self._look()
+
+    def _look(self) -> None:
+        for group in list(self._running):
+            code = group.process.poll()
+            late = time.monotonic() > group.end_at
+            if code is None and late:
+                group.process.terminate()
+                group.end()
+                code = group.process.poll()
+            self.figures.add(group.rows())
+            if code is not None:
+                self._running.remove(group)
+                self._complete(group, "after its limit" if late else f"with code {code}")
+
+    def _complete(self, group: Group, how: str) -> None:
+        """A scenario that a process took with it has failed."""
+        broken = group.process.returncode != 0
+        for scenario in group.scenarios if broken else ():
+            row = self.figures.rows.get(scenario.name)
+            if row is None or row["why"] == NOT_JUDGED:
+                row = row or asdict(record_of(scenario))
+                self.figures.add([row | {"why": f"its group ended {how}; {NOT_JUDGED}"}])
+        rows = [self.figures.rows.get(s.name) for s in group.scenarios]
+        passed = sum(1 for row in rows if row and row["passed"])
+        done = len(self.figures.rows)
+        self.say(
+            f"{group.scenarios[0].group}: {passed} of {len(rows)} passed in "
+            f"{time.monotonic() - group.begun:.0f} s; {done} of {len(self.figures.wanted)} done"
+        )
 
 
 def _limit(scenarios: Sequence[Scenario]) -> float:

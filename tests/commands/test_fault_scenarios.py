@@ -1,6 +1,9 @@
 """The benchmark of faults: every role dies in every trip, and its table says what came of it."""
 
 import json
+import math
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
@@ -9,6 +12,7 @@ import pytest
 
 from benchmarks.faults_support.course import Course
 from benchmarks.faults_support.figures import Figures
+from benchmarks.faults_support.groups import Group, Groups
 from benchmarks.faults_support.judge import Ledger
 from benchmarks.faults_support.models import Models, Seen
 from benchmarks.faults_support.scenario import NOT_JUDGED, TRIPS, Record, record_of
@@ -158,3 +162,54 @@ def test_the_file_is_whole_and_what_was_judged_is_not_run_again(tmp_path):
         later.take_up(passed_only=again)
         assert list(later.rows) == kept
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("does", "end_at", "how"),
+    [("raise SystemExit(3)", math.inf, "with code 3"), ("import time; time.sleep(60)", 0.0, "after its limit")],
+)
+def test_a_group_that_dies_or_takes_too_long_has_failed_and_the_next_one_runs(
+    tmp_path, does, end_at, how
+):
+    path, told = tmp_path / "figures.json", [s for s in SCENARIOS if s.group in {"chain", "relays"}]
+    started = []
+
+    def start(_folder, scenarios):
+        part = tmp_path / f"{scenarios[0].group}.json"
+        judged = record_of(scenarios[0])
+        judged.passed, judged.why = True, ""
+        Figures(path=part, order=SCENARIOS).add([judged])
+        started.append(
+            Group(
+                scenarios=scenarios,
+                process=subprocess.Popen([sys.executable, "-c", does]),
+                folder=tmp_path,
+                part=part,
+                begun=0.0,
+                end_at=end_at,
+            )
+        )
+        return started[-1]
+
+    figures = Figures(path=path, order=SCENARIOS, wanted=[s.name for s in told])
+    said = []
+    Groups(folder=tmp_path, figures=figures, say=said.append, jobs=1, start=start).run(
+        told, math.inf
+    )
+    assert len(started) == len(said) == 2
+    assert all(group.process.returncode for group in started)
+    rows = json.loads(path.read_text())
+    assert (rows["passed"], rows["of"], rows["not_run"]) == (2, len(told), [])
+    assert all(how in row["why"] for row in rows["scenarios"] if not row["passed"])
+
+
+def test_no_group_begins_when_the_time_is_over(tmp_path):
+    figures = Figures(path=tmp_path / "figures.json", order=SCENARIOS, wanted=["chain-open"])
+
+    def start(_folder, _scenarios):
+        raise AssertionError
+
+    groups = Groups(folder=tmp_path, figures=figures, say=print, jobs=2, start=start)
+    groups.run(SCENARIOS, -math.inf)
+    figures.write()
+    assert json.loads(figures.path.read_text())["not_run"] == ["chain-open"]
