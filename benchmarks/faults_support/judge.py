@@ -62,7 +62,8 @@ def judge(
         if first is not None and first.certificate is not None:
             record.included = list(first.certificate.included)
         scenario = study.scenarios[at]
-        found = words.naming(said, scenario.names) if scenario.names else []
+        sites = words.between(study, marks[at], marks[at + 1], sites=True)
+        found = words.naming(f"{said}\n{sites}", scenario.names) if scenario.names else []
         record.named = bool(found) or not scenario.names
         record.log = list(dict.fromkeys([*found[:2], *words.telling(said)]))[:_LINES]
         wrong = models.wrong(end, marks[at].when, marks[at + 1].when)

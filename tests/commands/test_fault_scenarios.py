@@ -111,6 +111,7 @@ class Stand:
         self.scenarios, self.relays, self.later = scenarios, [], []
         self.round, self.view, self.noted = 1, None, []
         self.relay = SimpleNamespace(code=None)
+        self.local = SimpleNamespace(sites=[])
 
     def look(self):
         if self.noted and self.noted[-1] == "stop":
@@ -166,7 +167,10 @@ def test_the_file_is_whole_and_what_was_judged_is_not_run_again(tmp_path):
 
 @pytest.mark.parametrize(
     ("does", "end_at", "how"),
-    [("raise SystemExit(3)", math.inf, "with code 3"), ("import time; time.sleep(60)", 0.0, "after its limit")],
+    [
+        ("raise SystemExit(3)", math.inf, "with code 3"),
+        ("import time; time.sleep(60)", 0.0, "after its limit"),
+    ],
 )
 def test_a_group_that_dies_or_takes_too_long_has_failed_and_the_next_one_runs(
     tmp_path, does, end_at, how
