@@ -128,18 +128,21 @@ class RoundDriver:
         )
 
     def seconds_for(self, number: int, silent: Collection[int]) -> float | None:
-        """How long members that did not answer are still waited for; None while they may seal.
+        """How long silent members are still waited for; None if the ledger says nothing.
 
-        Once sealing is over, whoever sealed has an answer on its way, which may be long; nobody
-        else has one.
+        They may seal until sealing is over, which is later than the relay's own limit if somebody
+        sealed late. Then whoever sealed has an answer on its way, which may be long; nobody else
+        has one.
         """
         try:
             view = self.ledger.ledger.view()
         except LedgerError:
             return None
         current = view.current
-        if current.number < number or current.phase is Phase.SEALING:
+        if current.number < number:
             return None
+        if current.phase is Phase.SEALING:
+            return max(0.0, float(current.seal_deadline - view.now))
         sealed = {seal.member for seal in current.seals}
         if current.phase is not Phase.MERGING or sealed.isdisjoint(silent):
             return 0.0

@@ -242,7 +242,7 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
     if len(openings) < threshold:
         raise OpeningRejected(
             f"{len(openings)} of {len(view.seated)} holders returned their opening, "
-            f"{threshold} are needed; the round's sum stays sealed for ever"
+            f"{threshold} are needed; without them the round's sum stays sealed"
         )
     context = round_context(view, view.current.number, view.current.parent)
     seed = merged.certificate.aggregate_hash
