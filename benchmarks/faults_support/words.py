@@ -53,16 +53,15 @@ def telling(text: str) -> list[str]:
     """Lines that say that something was wrong."""
     found: list[str] = []
     for line in text.splitlines():
-        told = re.search(r"(WARNING|ERROR)\s*:?\s*(.*)", line)
-        said = told[2].strip() if told else line.strip() if _TELLING.search(line) else ""
-        if said and not _ORDINARY.search(said):
-            found.append(said[:_WIDTH])
+        worth = re.search("WARNING|ERROR", line) or _TELLING.search(line)
+        if worth and not _ORDINARY.search(line):
+            found.append(_plain(line))
     return list(dict.fromkeys(found))
 
 
 def naming(text: str, pattern: str) -> list[str]:
     """Lines that say what they must."""
-    return [line.strip()[:_WIDTH] for line in text.splitlines() if re.search(pattern, line, re.I)]
+    return [_plain(line) for line in text.splitlines() if re.search(pattern, line, re.I)]
 
 
 def read(path: Path) -> str:
@@ -75,6 +74,11 @@ def last(study: Study) -> str:
     """The relay's last line."""
     lines: Sequence[str] = [line for line in study.relay.text().splitlines() if line.strip()]
     return " ".join(lines[-1:])[:300]
+
+
+def _plain(line: str) -> str:
+    """Without the level, so that lines compare."""
+    return re.sub(r"^\s*(INFO|WARNING|ERROR)\s*:\s*", "", line).strip()[:_WIDTH]
 
 
 def _texts(study: Study) -> Iterator[str]:

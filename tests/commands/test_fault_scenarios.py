@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from benchmarks.faults_support import words
 from benchmarks.faults_support.course import Course
 from benchmarks.faults_support.figures import Figures
 from benchmarks.faults_support.groups import Group, Groups
@@ -217,3 +218,18 @@ def test_no_group_begins_when_the_time_is_over(tmp_path):
     groups.run(SCENARIOS, -math.inf)
     figures.write()
     assert json.loads(figures.path.read_text())["not_run"] == ["chain-open"]
+
+
+def test_lines_that_name_the_cause_are_found_and_ordinary_ones_left_out():
+    text = (
+        "WARNING :   fraction_evaluate is set to 0.0. Federated evaluation will be skipped.\n"
+        "INFO :      configure_train: Sampled 4 nodes\n"
+        "WARNING :   round 3: member 1 answered nothing\n"
+        "10:00:00 chain: ended by signal 9; next try in 1 s\n"
+    )
+    plain = [
+        "round 3: member 1 answered nothing",
+        "10:00:00 chain: ended by signal 9; next try in 1 s",
+    ]
+    assert words.telling(text) == plain
+    assert words.naming(text, "member 1") == plain[:1]
