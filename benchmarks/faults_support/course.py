@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ START_LIMIT = 150.0
 """Seconds for the round in which the fault is to happen."""
 END_LIMIT = 90.0
 """Seconds for the run to end once it is told so."""
+_LAG = 5.0
 
 
 @dataclass(kw_only=True)
@@ -123,6 +125,7 @@ class Course:
             elif self._recovered(scenario):
                 record.seconds_to_recover = round(time.monotonic() - fired, 1)
                 record.outcome = "recovered"
+                self._hear(scenario)
                 return
             elif now - fired > LIMIT:
                 record.outcome, record.why = "hung", f"no model in {LIMIT:.0f} s"
@@ -133,6 +136,15 @@ class Course:
                 record.outcome = "hung"
                 record.why = f"the run ended with code {study.relay.code}: {words.last(study)}"
                 return
+
+    def _hear(self, scenario: Scenario) -> None:
+        """Wait for the relay's log, which lags: what it says of the round is this scenario's."""
+        end = time.monotonic() + _LAG
+        told = re.compile(rf"round {self.study.round}: leader .*committee \[")
+        while not scenario.ends and time.monotonic() < end:
+            if any(told.search(relay.text()) for relay in self.study.relays):
+                return
+            self.study.look()
 
     def _arm(self, scenario: Scenario, record: Record) -> None:
         study = self.study
