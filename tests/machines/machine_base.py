@@ -47,6 +47,8 @@ class RoundMachine(RuleBasedStateMachine):
     byzantine = True
     ends = True
     """Whether an honest relay must be able to go on from wherever an example stops."""
+    resumes = False
+    """Whether that relay is always another one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,7 +188,8 @@ class RoundMachine(RuleBasedStateMachine):
             return
         try:
             if self.ends and sys.exc_info()[0] is None:
-                Ending(self.world, self.sites, self.ending).check(self.relay)
+                seed = self.ending | 16 if self.resumes else self.ending
+                Ending(self.world, self.sites, seed).check(self.relay)
         finally:
             REACHED.update(self.world.reached)
             self.world.close()

@@ -142,4 +142,5 @@ class Ending:
                 relay.take(self.sites[parcel.to].start(parcel), parcel.to)
         seals = self.world.state.current.round.seals
         sealed = {seal.member for seal in seals if seal.parent == parent}
-        assert sealed >= {site.index for site in self.honest}
+        missing = {site.index for site in self.honest} - sealed
+        assert not missing, f"members {missing} do not seal on the opened model"

@@ -68,7 +68,7 @@ class Faulty(Site):
     def __init__(self, world: World, index: int, relay: Callable[[], Relay]) -> None:
         super().__init__(world, index, keystore=False)
         self.relay = relay
-        self.die = random.Random(index)  # noqa: S311
+        self.die = random.Random(100 * world.seed + index)  # noqa: S311
         self.spent: bytes | None = None
         """Its last own ciphertext."""
 
@@ -96,8 +96,8 @@ class Faulty(Site):
         return self.start(parcel)
 
     def recall(self, request: RecallRequest) -> RecallReply | None:
-        """To another relay: nothing, another round's sum, altered bytes, a model of its own."""
-        how = self.die.choice(RECALLS)
+        """To another relay, each time: nothing, altered bytes, or a model of its own."""
+        how = RECALLS[(self.world.seed + self.index) % len(RECALLS)]
         self.world.reached[f"faulty recall: {how}"] += 1
         honest = super().recall(request)
         if how in (SILENT, HONEST) or honest is None:

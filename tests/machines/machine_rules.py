@@ -160,6 +160,23 @@ class Anything(Crashes, Hostile):
         self.trip(self.relay.act(), what, -1, order)
 
 
+class Resuming(RoundMachine):
+    """Not everybody hears of everything, then another relay comes, and faulty members lie to it."""
+
+    resumes = True
+
+    @rule(trips=st.integers(4, 8))
+    def rounds_go_by(self, trips: int) -> None:
+        """So that the model is another than the first, which every relay has."""
+        self.the_relay_goes_on(trips)
+
+    @rule(heard=st.integers(0, MOST), order=numbers)
+    def some_hear(self, heard: int, order: int) -> None:
+        parcels = self.relay.act()
+        random.Random(order).shuffle(parcels)  # noqa: S311
+        self.trip(parcels[:heard], [], -1, order)
+
+
 class Forking(Hostile):
     """The chain loses the block with a certificate: beyond what is assumed, and still no share."""
 

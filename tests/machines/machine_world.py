@@ -121,6 +121,7 @@ class World:
             terms=self.terms.to_json(),
         )
         self.clock = START
+        self.seed = seed
         self.random = random.Random(seed).randbytes  # noqa: S311
         self.wire: list[Parcel] = []
         self.past: list[Parcel] = []

@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from machine_base import NIGHTLY, REACHED, RoundMachine
 from machine_memo import memoised
-from machine_rules import Anything, Byzantine, Crashing, Forking, Hostile
+from machine_rules import Anything, Byzantine, Crashing, Forking, Hostile, Resuming
 
 MORE = 20 if NIGHTLY else 1
 LIMIT = 0 if NIGHTLY else 1200
-RANDOM = {Hostile: 5, Byzantine: 4, Crashing: 3, Anything: 2, Forking: 2}
+RANDOM = {Hostile: 5, Byzantine: 4, Crashing: 3, Anything: 2, Resuming: 1, Forking: 1}
 """How many tests, each of `A_PART` examples that differ from run to run."""
 A_PART, FIXED = 250, 200
-"""Together 5,000: 16 random parts, and each of five machines once with fixed examples."""
+"""Together 5,200: 16 random parts, and each of six machines once with fixed examples."""
 PARTS = [(machine, part) for machine, parts in RANDOM.items() for part in range(parts)]
 REACHED_BY_ALL = {"Certified", "opened", "recomputed", "another leader", "resumed: merging"}
 WANTED: dict[type[RoundMachine], set[str]] = {
@@ -27,6 +27,7 @@ WANTED: dict[type[RoundMachine], set[str]] = {
     Byzantine: {"RoundVoided", "OpenerBlamed", "no certified round lost"},
     Crashing: {"ChainUnreachable", "state lost", "sealed again", "resumed: sealing"},
     Anything: {"RoundVoided", "ProtocolError", "state lost", "sealed again"},
+    Resuming: {"resumed: certified", "no certified round lost"},
     Forking: {"fork", "AlreadyOpened", "ModelRefused"},
 }
 """What happens often. Each single way is tried in `test_each_way`."""
