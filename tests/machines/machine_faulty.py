@@ -12,6 +12,7 @@ import numpy as np
 from crooked import crooked
 from machine_relay import Relay
 from machine_site import CHARGE, LAYOUT, Site
+from machine_tricks import doubled, shifted
 from machine_world import CHAIN_ID, CONTRACT, Parcel, World, altered
 
 from flwr_swarm import encryption
@@ -21,10 +22,8 @@ from flwr_swarm.encryption.cipher import encrypt
 from flwr_swarm.encryption.complaint import complain
 from flwr_swarm.encryption.holding import held_share
 from flwr_swarm.encryption.key import OneTimeKey
-from flwr_swarm.encryption.parameters import DEFAULT, DEGREE, MODULUS
+from flwr_swarm.encryption.parameters import DEFAULT, DEGREE
 from flwr_swarm.encryption.randomness import Stream, uniform
-from flwr_swarm.encryption.ring import common_polynomial
-from flwr_swarm.encryption.shamir import interpolation_weights
 from flwr_swarm.protocol.ledger import CertifyCall, LedgerCall, SealCall
 from flwr_swarm.protocol.member import holder_keys, round_context
 from flwr_swarm.protocol.messages import (
@@ -321,24 +320,3 @@ class Faulty(Site):
             for sender in senders
         ]
         return reduce(modular.add, shares, np.zeros(DEGREE, dtype=np.uint64))
-
-
-def shifted(share: Any, context: RoundContext, holder: int, chosen: Sequence[int]) -> Any:
-    """A share with which the `chosen` open the first chunk to a sum of the holder's own choice.
-
-    It moves the key by what turns the first chunk's message into another without any noise.
-    """
-    step = DEFAULT.step * 5
-    common = common_polynomial(context.common_seed(), 0)
-    weight = dict(zip(chosen, interpolation_weights(list(chosen), at=0), strict=True))
-    inverse = pow(weight.get(holder, 1), -1, MODULUS)
-    moves = [step * pow(int(a), -1, MODULUS) * inverse % MODULUS for a in common]
-    return modular.subtract(share, np.array(moves, dtype=np.uint64))
-
-
-def doubled(payload: bytes) -> bytes:
-    """Twice another's update, under twice its key."""
-    once = wire.read_ciphertext(payload, DEFAULT)
-    twice = modular.add(once.residues, once.residues)
-    packed = [wire.pack_residues(chunk) for chunk in twice]
-    return wire.write_ciphertext(once.lanes, packed, DEFAULT)
