@@ -146,6 +146,7 @@ class Relay:
         if self.evidence is not None:
             self.evidence.start(self.swarm, model, state)
         self.follow(view)
+        self._complete_proof(view, parent.hash)
         self.training = Training(parent, self.clock.now())
         return self.training
 
@@ -206,6 +207,17 @@ class Relay:
         certified = last_certified(view)
         if certified is not None and certified.number != self.proof.round:
             self.proof = ModelProof(round=certified.number)
+
+    def _complete_proof(self, view: LedgerView, model: bytes) -> None:
+        """A relay that took a study up while openers were away asks them again.
+
+        Without their openings the last committee would refuse the model for ever.
+        """
+        certified = last_certified(view)
+        if certified is None or not self.wrapped.encrypted or model == certified.parent:
+            return
+        if not self.proof.openings and self.swarm is not None and self.driver is not None:
+            self.proof = resumption(self.swarm, self.driver).prove(view, model)
 
     def marked(self, phase: str, number: int, state: Arrays) -> write.Records:
         """What a message to a member holds beside the wrapped strategy's own."""

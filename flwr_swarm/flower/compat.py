@@ -67,6 +67,12 @@ def is_lost(message: Message) -> bool:
     return message.has_error() and message.error.code in _LOST
 
 
+def as_from(message: Message, node: int) -> Message:
+    """`message` with `node` as its source: a SuperLink answers for a dead node in its own name."""
+    message.metadata.__dict__["_src_node_id"] = node
+    return message
+
+
 def carried(message: Message, *, message_id: str) -> Message:
     """`message` as its receiver sees it: numbered, and serialised on the way.
 

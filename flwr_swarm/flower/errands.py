@@ -16,7 +16,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from .clock import Clock
-from .compat import is_lost
+from .compat import as_from, is_lost
 
 log = logging.getLogger("flwr.swarm")
 
@@ -66,7 +66,7 @@ class Errands:
             if node and is_lost(message) and self._tries[node] < self.tries:
                 self._lost[node] = message
             else:
-                found.append((node, message))
+                found.append((node, as_from(message, node)))
         return found
 
     def batches(self, clock: Clock) -> Iterator[list[tuple[int, Message]]]:
@@ -99,4 +99,4 @@ class Errands:
 
     def leftover(self) -> list[tuple[int, Message]]:
         """Error replies of nodes that lost their message and did not come back."""
-        return sorted(self._lost.items())
+        return [(node, as_from(self._lost[node], node)) for node in sorted(self._lost)]

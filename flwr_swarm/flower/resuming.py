@@ -116,11 +116,16 @@ class Resumption:
             return self._reopened(view, certified, fresh)
         ended = number - (view.current.phase is Phase.SEALING)
         wanted = running_model(view)
-        if wanted is None:  # nothing was ever sealed
-            parent = _parent(number + 1, fresh)
-            return TakenUp(parent=parent, proof=ModelProof(), ended=ended, resumed=False)
-        parent = self._parent(number, wanted, fresh)
-        return TakenUp(parent=parent, proof=self._proof(view, wanted), ended=ended)
+        found = None if wanted is None else self._found(number, wanted, fresh)
+        if wanted is not None and found is not None:
+            return TakenUp(
+                parent=_parent(number, found), proof=self.prove(view, wanted), ended=ended
+            )
+        # Nothing was ever sealed, or somebody opened a round on a model that no honest member has.
+        if (certified := last_certified(view)) is not None:
+            return self._reopened(view, certified, fresh)
+        parent = _parent(number + 1, fresh)
+        return TakenUp(parent=parent, proof=ModelProof(), ended=ended, resumed=False)
 
     def _finished(self, view: LedgerView, fresh: tuple[Arrays, Arrays]) -> TakenUp | None:
         """A round that is merging, brought to its end; None if it is void."""
@@ -131,9 +136,7 @@ class Resumption:
         except RoundVoid as void:
             log.warning("%s", void)
             return None
-        return TakenUp(
-            parent=parent, outcome=outcome, proof=self._proof(view, wanted), ended=number
-        )
+        return TakenUp(parent=parent, outcome=outcome, proof=self.prove(view, wanted), ended=number)
 
     def _reopened(
         self, view: LedgerView, certified: Round, fresh: tuple[Arrays, Arrays]
@@ -152,7 +155,7 @@ class Resumption:
             parent=parent,
             outcome=outcome,
             proof=ModelProof(round=certified.number),
-            ended=view.current.number,
+            ended=view.current.number - (view.current.phase is Phase.SEALING),
         )
 
     def _outcome(self, view: LedgerView, certified: Round) -> Outcome | None:
@@ -209,11 +212,12 @@ class Resumption:
             merged=merged,
         )
 
-    def _proof(self, view: LedgerView, model: bytes) -> ModelProof:
-        """What convinces the last committee of the model that the newest round names."""
+    def prove(self, view: LedgerView, model: bytes) -> ModelProof:
+        """What convinces the last committee of the model of that hash.
+
+        Empty while too few of its holders are connected; then ask again later.
+        """
         certified = last_certified(view)
-        if certified is None or certified.number == view.current.number:
-            certified = view.final
         if certified is None:
             return ModelProof()
         if model == certified.parent:
@@ -224,15 +228,18 @@ class Resumption:
         return ModelProof(round=certified.number, openings=opened.openings if opened else {})
 
     def _parent(self, number: int, wanted: bytes, fresh: tuple[Arrays, Arrays]) -> Parent:
-        if model_hash(*fresh) == wanted:
-            return _parent(number, fresh)
-        found = self.recaller.model(wanted, number)
+        found = self._found(number, wanted, fresh)
         if found is None:
             raise ConfigurationError(
                 f"round {number} trains on model {wanted.hex()[:16]}…, and none of the connected "
                 "members has it; start a site that took part in that round, and resume again"
             )
         return _parent(number, found)
+
+    def _found(
+        self, number: int, wanted: bytes, fresh: tuple[Arrays, Arrays]
+    ) -> tuple[Arrays, Arrays] | None:
+        return fresh if model_hash(*fresh) == wanted else self.recaller.model(wanted, number)
 
 
 def _parent(number: int, found: tuple[Arrays, Arrays]) -> Parent:

@@ -72,6 +72,23 @@ def reply_to(message: Message) -> Message:
     return Message(Error(code=0, reason=""), reply_to=message)
 
 
+def test_a_site_that_stays_dead_is_named_though_the_superlink_answers_for_it(
+    founded: Callable[..., Founded], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", "flwr.swarm")
+    swarm = founded(4)
+
+    def die(member: int, message: Message) -> Message:
+        if member != 2:
+            return message
+        message.metadata.__dict__["_src_node_id"] = 1  # the SuperLink's own
+        return gone(message, ErrorCode.NODE_UNAVAILABLE)
+
+    swarm.bench.to_relay["seal"] = die
+    train(swarm, 1)
+    assert "site 2 sealed nothing: the node is gone" in caplog.text
+
+
 def test_a_site_that_raises_is_not_asked_again(founded: Callable[..., Founded]) -> None:
     """Its own error is an answer; only a death is none."""
     swarm = founded(4)

@@ -13,12 +13,15 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, Result
 from founded_support import Founded, forget, with_keystore
-from swarm_bench import FIRST_NODE, blob_of, inner, same, values
+from swarm_bench import FIRST_NODE, blob_of, inner, same, set_blob, shifted, values
 
 from flwr_swarm import SwarmStrategy
 from flwr_swarm._exceptions import ConfigurationError
 from flwr_swarm.chain.server import ChainServer
+from flwr_swarm.flower import recalling
+from flwr_swarm.flower.records import BLOBS, MODEL
 from flwr_swarm.flower.state import load_memory
+from flwr_swarm.protocol.ledger import SealCall
 from flwr_swarm.protocol.types import Phase
 from flwr_swarm.report.verify import verify
 
@@ -206,6 +209,98 @@ def test_a_model_that_no_member_has_is_not_made_up(founded: Callable[..., Founde
         del swarm.bench.context(i).state["flwr_swarm.memory"]
     with pytest.raises(ConfigurationError, match="none of the connected members has it"):
         run(swarm, relay(swarm))
+
+
+def test_a_round_opened_on_a_model_that_nobody_has_does_not_stop_the_study(
+    founded: Callable[..., Founded], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A faulty member seals on a model of its own making, and the relay dies."""
+    swarm = founded(4)
+    first = run(swarm, swarm.bench.swarm, rounds=1)
+    keys, me = swarm.keys[3], swarm.ledger(3).view().members[3]
+    swarm.ledger(3).submit(
+        SealCall(
+            round=2,
+            parent=b"j" * 32,
+            payload_hash=b"p" * 32,
+            shares_hash=b"s" * 32,
+            reveal=keys.secret(4242, swarm.contract, me.reveals),
+            commitment=keys.commitment(4242, swarm.contract, me.reveals + 1),
+            epsilon=0,
+            verified=True,
+        )
+    )
+    result = run(swarm, relay(swarm), rounds=3)
+    view = swarm.ledger(0).view()
+    assert view.final is not None
+    assert (view.final.number, view.current.number) == (1, 3)
+    assert view.current.phase is Phase.CERTIFIED
+    assert not same(result.arrays, first.arrays)
+
+
+def lying(swarm: Founded) -> None:
+    """The member that is asked first tells another relay another sum, and another model."""
+
+    def lie(member: int, message: Message) -> Message:
+        blobs = message.content.array_records.get(BLOBS, {})
+        if member == 0 and "held" in blobs:
+            set_blob(message.content, "held", b"another sum")
+        if member == 0 and MODEL in message.content:
+            message.content[MODEL] = shifted(message.content.array_records[MODEL])
+        return message
+
+    swarm.bench.to_relay["recall"] = lie
+
+
+@pytest.mark.parametrize("fault", ["", "found_sum", "found_model"])
+def test_a_member_that_lies_to_another_relay_is_not_believed(
+    founded: Callable[..., Founded],
+    undisturbed: ArrayRecord,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+) -> None:
+    """With a check planted away it is believed: then the round is lost, or its model wrong."""
+    swarm = founded(4)
+    kill_at(swarm, "open", ROUNDS, after=3)
+    with pytest.raises(Killed):
+        run(swarm, swarm.bench.swarm)
+    swarm.bench.to_relay.clear()
+    lying(swarm)
+    if fault == "found_sum":
+        first = lambda _, replies, __: next((r.held for r in replies if r.held), None)  # noqa: E731
+        monkeypatch.setattr(recalling, fault, first)
+    elif fault:
+        monkeypatch.setattr(recalling, fault, lambda _, offered: next(iter(offered), None))
+    result = run(swarm, relay(swarm))
+    assert close_to(result.arrays, undisturbed) == (not fault)
+
+
+def test_openers_that_were_away_are_asked_again(founded: Callable[..., Founded]) -> None:
+    """A relay that took over without them could prove its model to nobody."""
+    swarm = founded(4)
+    run(swarm, swarm.bench.swarm, rounds=2)
+    held = {i: swarm.bench.context(i).state["flwr_swarm.memory"] for i in (0, 1)}
+    kill_at(swarm, "seal", 3, after=0)
+    with pytest.raises(Killed):
+        run(swarm, relay(swarm), rounds=3)
+    swarm.bench.to_relay.clear()
+    kept = {i: swarm.bench.context(i).state["flwr_swarm.memory"] for i in (0, 1)}
+    for i in held:
+        del swarm.bench.context(i).state["flwr_swarm.memory"]
+    again: list[int] = []
+
+    def back(member: int, message: Message) -> Message:
+        if not again:
+            again.append(member)
+            for i, memory in kept.items():
+                swarm.bench.context(i).state["flwr_swarm.memory"] = memory
+        return message
+
+    swarm.bench.to_member["seal"] = back
+    run(swarm, relay(swarm), rounds=5)
+    view = swarm.ledger(0).view()
+    assert view.current.phase is Phase.CERTIFIED
+    assert swarm.bench.errors == {} or view.current.number == 5
 
 
 def test_a_member_repeats_its_seal_to_another_relay_and_makes_no_second(

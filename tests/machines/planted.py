@@ -220,8 +220,6 @@ FAULTS: tuple[tuple[Callable[[Patch], None], type[RoundMachine], str], ...] = (
     (deadlines_end_nothing, Hostile, "stands still"),
     (leaders_stay, Byzantine, "stands still"),
     (one_liar_spoils_an_opening, Byzantine, "none was opened"),
-    (seals_are_not_recalled, Resuming, LOST),
-    (another_round_is_recalled, Resuming, LOST),
     (recalled_sums_are_not_compared, Resuming, LOST),
     (recalled_models_are_not_compared, Resuming, LOST),
     (intents_are_ignored, Crashing, "drew two keys"),
@@ -230,3 +228,5 @@ FAULTS: tuple[tuple[Callable[[Patch], None], type[RoundMachine], str], ...] = (
     (good_shares_are_complained_about, Byzantine, "blamed honest member"),
     (any_server_state_is_taken, Hostile, "none was opened|weight|bias|argument"),
 )
+RECALLS = (seals_are_not_recalled, another_round_is_recalled)
+"""Found by `test_resumed_anywhere`, where another relay takes over after each trip."""

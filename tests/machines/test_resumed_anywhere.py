@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
 import pytest
 from machine_ending import Ending
 from machine_world import Parcel
+from planted import RECALLS, Patch
 from test_each_way import SWARM, Run
 
 TRIPS = range(7)
@@ -69,3 +71,12 @@ def test_another_relay_goes_on_after_the_first_round_was_void() -> None:
     run.world.clock = run.world.deadline + 1
     asked(run, run.relay.act())
     assert taken_over(run) == "void"
+
+
+@pytest.mark.parametrize("plant", RECALLS, ids=lambda plant: plant.__name__)
+def test_a_planted_fault_of_recall_is_found(
+    plant: Callable[[Patch], None], monkeypatch: Patch
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        test_another_relay_goes_on_after_any_trip(False)
