@@ -157,13 +157,14 @@ class Faulty(Site):
             proof=sealed.proof,
         )
         hashes = [encryption.envelope_hash(e) for e in envelopes]
+        reveals = view.members[self.index].reveals
         call = SealCall(
             round=number,
             parent=parent,
             payload_hash=payload_hash("threshold", layout, payload, self.index),
             shares_hash=encryption.shares_hash(hashes, sealed.proof),
-            reveal=self._secret(view, 0),
-            commitment=self.keys.commitment(CHAIN_ID, CONTRACT, self._reveals(view) + 1),
+            reveal=self.keys.secret(CHAIN_ID, CONTRACT, reveals),
+            commitment=self.keys.commitment(CHAIN_ID, CONTRACT, reveals + 1),
             epsilon=view.members[self.index].epsilon + CHARGE,
             verified=how in {"a false witness", "another model"},
         )
@@ -173,7 +174,7 @@ class Faulty(Site):
             return []
         self.call(call)
         if how == "another payload than sealed":
-            return [replace(reply, payload=self._fresh(view, context))]
+            return [replace(reply, payload=self._sealed(view, context, lanes, []).payload)]
         return [reply]
 
     def _sealed(
@@ -200,27 +201,6 @@ class Faulty(Site):
                 parameters=DEFAULT,
             )
         return Sealed(payload=payload, envelopes=envelopes, proof=proof)
-
-    def _fresh(self, view: LedgerView, context: RoundContext) -> bytes:
-        lanes = np.zeros(16, dtype=np.uint32)
-        return (
-            ThresholdScheme()
-            .seal(
-                lanes,
-                context=context,
-                sender=self.index,
-                holders=holder_keys(view),
-                threshold=view.policy.threshold,
-                random=self.world.random,
-            )
-            .payload
-        )
-
-    def _reveals(self, view: LedgerView) -> int:
-        return view.members[self.index].reveals
-
-    def _secret(self, view: LedgerView, ahead: int) -> bytes:
-        return self.keys.secret(CHAIN_ID, CONTRACT, self._reveals(view) + ahead)
 
     # --- trip 2 --------------------------------------------------------------------------------
 
