@@ -102,7 +102,7 @@ class Ending:
             for reply in site.misbehave(parcel, (self.seed + self.told) % ways):
                 relay.take(reply, site.index)
             return
-        relay.take(site.honestly(parcel), site.index)
+        relay.take(site.start(parcel), site.index)
         if manner == "hasty" and parcel.kind == "open" and not self.told:
             self.told += 1
             (offer,) = (

@@ -81,7 +81,7 @@ class Faulty(Site):
             if how == SILENT:
                 return []
             if how == HONEST:
-                return [self.honestly(parcel)]
+                return [self.start(parcel)]
             if parcel.kind == "seal":
                 return self._seal_falsely(parcel, how)
             if parcel.kind == "merge":
@@ -90,9 +90,6 @@ class Faulty(Site):
         except SwarmError as error:
             self.world.reached[f"faulty stopped: {type(error).__name__}"] += 1
             return []
-
-    def honestly(self, parcel: Parcel) -> Any:
-        return self.start(parcel)
 
     def recall(self, request: RecallRequest) -> RecallReply | None:
         """To another relay, each time: nothing, altered bytes, or a model of its own."""
