@@ -150,6 +150,7 @@ class Site:
             if view.current.phase is Phase.SEALING or isinstance(error, KeyDrawn):
                 self._abstain(request.round)
             raise
+        self.world.book.sealing(self.index, view, request.proof, task.parent, task.verified)
         self.disk.memory = task.memory
         yield "saving the model"
         self.disk.epsilon += CHARGE
@@ -171,7 +172,6 @@ class Site:
         self.world.book.drew(self.index, request.round)
         yield "encrypting"
         self.world.book.encrypted(self.index, sealing.call.payload_hash, sealing.reply, lanes)
-        self.world.book.sealing(self.index, view, request.proof, task.parent, task.verified)
         self.disk.memory = sealing.memory
         yield "saving what it seals"
         self._submit(sealing.call)

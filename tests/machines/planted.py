@@ -212,7 +212,7 @@ FAULTS: tuple[tuple[Callable[[Patch], None], type[RoundMachine], str], ...] = (
     (threshold_is_too_small, Forking, "two sets of round"),
     (any_certificate_opens, Hostile, "without certificate"),
     (signers_are_not_counted, Hostile, "the leader did not sign|certified by|a forged vote"),
-    (models_are_not_compared, Hostile, "nobody certified|another model than|different models"),
+    (models_are_not_compared, Hostile, "nobody certified|than the honest model|different models"),
     (payloads_are_not_compared, Hostile, "a wrong sum"),
     (copies_are_added, Byzantine, "a copied ciphertext"),
     (signatures_are_forgotten, Hostile, "signed two merges"),
