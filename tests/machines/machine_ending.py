@@ -123,7 +123,8 @@ class Ending:
             for voter in others:
                 if world.state.members[site.index].suspended:
                     voter.node.submit(VoteCall(proposal=number, support=True))
-            assert not world.state.members[site.index].suspended
+            voted_back = not world.state.members[site.index].suspended
+            assert voted_back, f"honest member {site.index} stays suspended"
             world.reached["reinstated"] += 1
 
     def _everybody_seals(self, relay: Relay) -> None:

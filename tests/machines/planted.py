@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import machine_site
+import machine_disk
 import pytest
 from machine_base import RoundMachine
 from machine_rules import Byzantine, Crashing, Forking, Hostile, Resuming
@@ -99,9 +99,9 @@ def signatures_are_forgotten(patch: Patch) -> None:
 
 def memory_is_not_written(patch: Patch) -> None:
     """What a site signed and opened does not outlive a crash."""
-    real = machine_site.through_bytes
+    real = machine_disk.through_bytes
     patch.setattr(
-        machine_site, "through_bytes", lambda memory: replace(real(memory), signed={}, opened={})
+        machine_disk, "through_bytes", lambda memory: replace(real(memory), signed={}, opened={})
     )
 
 
