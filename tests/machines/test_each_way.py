@@ -95,22 +95,6 @@ def test_a_faulty_member_harms_nobody(kind: str, number: int, last: int) -> None
     assert run.world.reached[f"faulty: {name}"]
 
 
-@pytest.mark.parametrize("last", [0, 3])
-def test_a_crooked_dealer_is_complained_about_and_blamed_by_name(last: int) -> None:
-    run = Run(faulty=True)
-    liar = run.sites[0]
-    assert isinstance(liar, Faulty)
-
-    def deliver(parcel: Parcel) -> list[Any]:
-        if parcel.to == 0 and parcel.kind == "seal":
-            return liar.misbehave(parcel, SEALS.index("inconsistent shares"))
-        return [run.sites[parcel.to].start(parcel)]
-
-    run.go(deliver, last=last)
-    assert run.world.reached["complained"]
-    assert run.world.reached["a dealer blamed"]
-
-
 TRIED: set[str] = set()
 
 
