@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from machine_bends import bend
 from machine_world import World
 from test_each_way import SWARM, Run
 from test_resumed_anywhere import asked, interrupted
 
 from flwr_swarm._exceptions import ModelRefused
+from flwr_swarm.protocol import lineage
 from flwr_swarm.protocol.hashing import model_hash
 from flwr_swarm.protocol.lineage import recomputed
 from flwr_swarm.protocol.member import SwarmMember
@@ -81,3 +83,23 @@ def test_plaintext_rounds_leave_no_such_word(then: bool) -> None:
             known(run.world, replace(site, memory=memory), model, UNOPENED)
     else:
         assert not recomputed(site, model, UNOPENED, run.world.view(), plain)
+
+
+@pytest.mark.parametrize("believes", [False, True])
+def test_a_member_that_takes_any_model_on_its_word_is_found(
+    believes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It agreed to the model of round 3, which came to nothing; now it is offered another."""
+    run, _, _ = agreed()
+    run.world.clock = run.world.deadline + 1
+    asked(run, run.relay.act())
+    another_model = bend(run.world, run.relay, run.relay.offers(4)[0], 0)
+    if believes:
+        monkeypatch.setattr(
+            lineage, "_agreed", lambda site, held, offered, terms: held is site.memory.held
+        )
+        with pytest.raises(AssertionError, match="than the honest model"):
+            run.sites[0].start(another_model)
+    else:
+        assert run.sites[0].start(another_model) is None
+        assert run.world.reached["ModelRefused"] == 1
