@@ -130,14 +130,20 @@ class Ending:
     def _everybody_seals(self, relay: Relay) -> None:
         """The round after: every honest member takes the opened model, and no other.
 
-        If somebody opened that round on another model, it is the one after that.
+        If somebody opened that round on another model, or while an honest member was suspended, it
+        is the one after that.
         """
-        if not self.world.state.running:
-            self._reinstate()
-        current = self.world.state.current.round
-        parent = model_hash(relay.model, relay.state)
-        if self.world.state.running and current.parent != parent:
+        state = self.world.state
+        for _ in range(ROUNDS):
+            if not state.running:
+                self._reinstate()
+                break
+            suspended = any(state.members[site.index].suspended for site in self.honest)
+            if not suspended and state.current.round.parent == model_hash(relay.model, relay.state):
+                break
             self._round(relay)
+            state = self.world.state
+        parent = model_hash(relay.model, relay.state)
         for parcel in relay.act():
             if not isinstance(self.sites[parcel.to], Faulty):
                 relay.take(self.sites[parcel.to].start(parcel), parcel.to)

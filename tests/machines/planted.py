@@ -226,7 +226,6 @@ FAULTS: tuple[tuple[Callable[[Patch], None], type[RoundMachine], str], ...] = (
     (complaints_are_believed, Byzantine, "honest dealers were blamed"),
     (complaints_are_not_heard, Byzantine, "a crooked dealer was not named"),
     (good_shares_are_complained_about, Byzantine, "blamed honest member"),
-    (any_server_state_is_taken, Hostile, "none was opened|weight|bias|argument"),
 )
 RECALLS = (seals_are_not_recalled, another_round_is_recalled)
 """Found by `test_resumed_anywhere`, where another relay takes over after each trip."""

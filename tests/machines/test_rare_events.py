@@ -9,8 +9,12 @@ from machine_bends import LEFT_OUT, bend, forged_opening
 from machine_ending import Ending
 from machine_faulty import SEALS, Faulty
 from machine_world import Parcel
+from planted import any_server_state_is_taken
 from test_each_way import SWARM, Run
 from test_resumed_anywhere import asked, interrupted
+
+ANOTHER_STATE = 1
+"""Its number among the ways to bend a model."""
 
 
 def ends(run: Run) -> None:
@@ -54,6 +58,22 @@ def test_nobody_releases_shares_for_what_is_not_certified(trips: int, refusal: s
         assert run.sites[to].start(parcel) is None
     assert run.world.reached[refusal] == SWARM
     ends(run)
+
+
+def test_nobody_trains_beside_a_server_state_that_no_strategy_can_step_from() -> None:
+    """Nobody can recompute the first round's: it is refused for what it is."""
+    run = Run()
+    for parcel in run.relay.offers(1):
+        bent = bend(run.world, run.relay, parcel, ANOTHER_STATE)
+        run.relay.take(run.sites[parcel.to].start(bent), parcel.to)
+    assert run.world.reached["ModelRefused"] == SWARM
+    run.go(lambda parcel: [run.sites[parcel.to].start(parcel)])
+
+
+def test_who_takes_any_server_state_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    any_server_state_is_taken(monkeypatch)
+    with pytest.raises(AssertionError):
+        test_nobody_trains_beside_a_server_state_that_no_strategy_can_step_from()
 
 
 def test_nobody_signs_two_sums_of_one_view() -> None:
