@@ -9,7 +9,7 @@ from typing import Any
 import machine_disk
 import pytest
 from machine_base import RoundMachine
-from machine_rules import Byzantine, Crashing, Forking, Hostile, Resuming
+from machine_rules import Byzantine, Forking, Hostile, Resuming
 
 from flwr_swarm._exceptions import WireError
 from flwr_swarm.chain import founding, merging
@@ -213,18 +213,13 @@ FAULTS: tuple[tuple[Callable[[Patch], None], type[RoundMachine], str], ...] = (
     (any_certificate_opens, Hostile, "without certificate"),
     (signers_are_not_counted, Hostile, "the leader did not sign|certified by|a forged vote"),
     (models_are_not_compared, Hostile, "nobody certified|than the honest model|different models"),
-    (payloads_are_not_compared, Hostile, "a wrong sum"),
     (copies_are_added, Byzantine, "a copied ciphertext"),
-    (signatures_are_forgotten, Hostile, "signed two merges"),
     (memory_is_not_written, Hostile, "signed two merges|released shares for"),
     (deadlines_end_nothing, Hostile, "stands still"),
     (leaders_stay, Byzantine, "stands still"),
     (one_liar_spoils_an_opening, Byzantine, "none was opened"),
     (recalled_sums_are_not_compared, Resuming, LOST),
     (recalled_models_are_not_compared, Resuming, LOST),
-    (intents_are_ignored, Crashing, "drew two keys"),
-    (complaints_are_believed, Byzantine, "honest dealers were blamed"),
-    (complaints_are_not_heard, Byzantine, "a crooked dealer was not named"),
     (good_shares_are_complained_about, Byzantine, "blamed honest member"),
 )
 RECALLS = (seals_are_not_recalled, another_round_is_recalled)

@@ -32,7 +32,7 @@ REACHED_BY_ALL = {
 WANTED: dict[type[RoundMachine], set[str]] = {
     Hostile: {"RoundVoided", "ModelRefused", "SealMismatch", "StaleRound"},
     Byzantine: {"RoundVoided", "ModelRefused", "SealMismatch"},
-    Crashing: {"ChainUnreachable", "state lost", "sealed again", "resumed: sealing"},
+    Crashing: {"ChainUnreachable", "sealed again", "resumed: sealing"},
     Anything: {"RoundVoided", "SealMismatch", "sealed again"},
     Resuming: {"resumed: certified", "opened again by another relay"},
     Forking: {"fork", "AlreadyOpened", "ModelRefused"},
