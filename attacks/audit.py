@@ -69,7 +69,7 @@ class Observed:
 
     @property
     def noise(self) -> NDArray[np.float64]:
-        """Rows of canaries that were not in the data, (rounds, k): standard normals, if all is well."""
+        """Rows of canaries that were not in the data, (rounds, k): standard normals."""
         deviations = self.noise_multiplier * np.sqrt(np.asarray(self.steps, np.float64))
         noise: NDArray[np.float64] = self.rounds[:, ~self.chosen] / deviations[:, None]
         return noise
@@ -216,7 +216,7 @@ class _Watch:
                 f"{rounds} rounds of the audited training called make_private {len(self.calls)} "
                 "times; call it once a round"
             )
-        if not self.calls[-1].graft.gradients.any():
+        if not self.calls[-1].graft.steps:
             raise ConfigurationError(
                 "no canary reached the optimizer: the training loop must call model(x) on the "
                 "batches of the private loader, and step the private optimizer"

@@ -34,10 +34,13 @@ class Graft:
         Which canaries are in the data; the rows of the others show the noise alone.
     gradients : float64 array, shape (m,)
         What the optimizer was given for each row so far, added up over the steps.
+    steps : list of float
+        Length of what it was given in each step.
     """
 
     chosen: NDArray[np.bool_]
     gradients: NDArray[np.float64] = field(init=False)
+    steps: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gradients", np.zeros(len(self.chosen)))
@@ -76,7 +79,9 @@ class Graft:
 
         def record(_optimizer: Any, _args: Any, _kwargs: Any) -> None:
             if rows.weight.grad is not None:
-                self.gradients[:] -= rows.weight.grad[:nobody, 0].detach().cpu().double().numpy()
+                given = rows.weight.grad[:nobody, 0].detach().cpu().double().numpy()
+                self.gradients[:] -= given
+                self.steps.append(float(np.linalg.norm(given)))
 
         model.register_forward_hook(pull)
         optimizer.register_step_pre_hook(record)
