@@ -208,6 +208,9 @@ class _Watch:
             )
         )
         unlimited = {**options, "budget": math.inf, "delta": delta}
+        if options.get("patients") is not None:
+            theirs = list(options["patients"])[: self.sparse or None]
+            unlimited["patients"] = theirs + [(graft, i) for i in range(records - len(theirs))]
         return self.make_private(source, model, optimizer, grafted, **unlimited)
 
     def check(self, rounds: int) -> None:

@@ -43,9 +43,8 @@ def lower_bounds(seeds: int) -> dict[str, list[float]]:
         one = bounds(seen.scores, alpha=ALPHA, delta=1e-5)
         for name, values in found.items():
             values.append(getattr(one, name))
-        found["accountant"] = [seen.epsilon]
-    found["truth"] = [epsilon_of(STEPS**0.5 / NOISE, 1e-5)]
-    return found
+    truth = epsilon_of(STEPS**0.5 / NOISE, 1e-5)
+    return {**found, "accountant": [seen.epsilon], "truth": [truth]}
 
 
 def main() -> None:

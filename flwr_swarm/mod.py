@@ -24,6 +24,7 @@ from .flower.compat import with_content
 from .flower.identity import enrolling_keys, keys_of, opening_keys
 from .flower.replay import check_state, replay
 from .flower.reporting import answer_report
+from .flower.sharing import check_taken, offer_noise
 from .flower.site import Site, connect, label
 from .flower.state import load_memory
 from .flower.update import check_private, encoded, failed, offered
@@ -183,9 +184,10 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
     try:
         site.remember(task.memory)
         privacy.reconcile(site.context.state, task.me.epsilon)
-        charged = privacy.load_history(site.context.state).rounds
+        charged = offer_noise(site.context, task.terms, view.policy, model)
         reply = call_next(_stripped(message), site.context)
         check_private(site.context, view, charged)
+        check_taken(site.context, task.terms, reply)
         site.member.accept(request.place, site.ledger.view())  # not if it was stopped meanwhile
         layout, content = encoded(reply, task)
         site.remember(intend(task))
