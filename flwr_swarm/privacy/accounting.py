@@ -142,10 +142,7 @@ def load_history(source: Context | RecordDict) -> History:
             record["version"] == (_VERSION_SHARED if history.shared else _VERSION)
             and 0.0 < history.delta <= 1.0
             and min(history.rounds, history.unprotected) >= 0
-            and all(
-                c.noise_multiplier > 0 and 0 < c.sample_rate <= 1 < c.steps + 1
-                for c in paid
-            )
+            and all(c.noise_multiplier > 0 and 0 < c.sample_rate <= 1 < c.steps + 1 for c in paid)
             and all(c.sensitivity > 0 and c.size > 0 for c in history.shared)
         )
     except (KeyError, TypeError, ValueError) as error:
