@@ -182,11 +182,12 @@ class _Watch:
     def __call__(
         self, source: Any, model: nn.Module, optimizer: Any, loader: Any, **options: Any
     ) -> tuple[Any, Any, Any]:
-        noise = float(options["noise_multiplier"])
-        if not noise > 0:
+        noise = options["noise_multiplier"]
+        if isinstance(noise, str) or not noise > 0:
             raise ConfigurationError(
-                f"the audited training asked for noise_multiplier={noise}; there is no "
-                "differential privacy to audit"
+                f"the audited training asked for noise_multiplier={noise!r}; there is no "
+                "differential privacy of the site's own to audit (shared noise is in the sums: "
+                "test them with noise_variance_gate)"
             )
         if len(loader.dataset) < self.sparse:
             raise ConfigurationError(
@@ -203,7 +204,7 @@ class _Watch:
                 graft=graft,
                 scale=(records // len(grafted) if mean else 1) / clip,
                 steps=int(options["epochs"]) * len(grafted),
-                noise_multiplier=noise,
+                noise_multiplier=float(noise),
                 delta=delta,
             )
         )

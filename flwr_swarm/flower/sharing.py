@@ -1,21 +1,24 @@
-"""A member's side of shared noise: what its train function is offered, and what must come back."""
+"""What a site tells beside its update: with shared noise nothing; of evaluation what it allows."""
 
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Callable
+from typing import Final, cast
 
 import numpy as np
-from flwr.app import Context, Message
+from flwr.app import Context, Message, MetricRecord
 
-from .._exceptions import NotPrivate
+from .._exceptions import ConfigurationError, NotPrivate
 from ..privacy import load_history
 from ..privacy.offer import SharedOffer, read_taken, write_offer
 from ..protocol.hashing import Arrays
 from ..protocol.terms import Terms, check_noise
 from ..protocol.types import Policy
 from ..protocol.update import trained_names
-from . import records
+
+EVALUATE_OPTION: Final = "swarm-evaluate"
+"""Node config entry with which a site keeps its evaluation metrics, which nobody encrypts, home."""
 
 
 def offer_noise(context: Context, terms: Terms, policy: Policy, model: Arrays) -> int:
@@ -52,14 +55,14 @@ def offer_noise(context: Context, terms: Terms, policy: Policy, model: Arrays) -
     return before
 
 
-def check_taken(context: Context, terms: Terms, reply: Message) -> None:
+def check_taken(context: Context, terms: Terms, metrics: MetricRecord) -> None:
     """Refuse to seal an update to which shared noise would not give what was charged.
 
     Raises
     ------
     NotPrivate
     """
-    if terms.noise is None or not reply.has_content():
+    if terms.noise is None:
         return
     weight = read_taken(context)
     write_offer(context, None)
@@ -68,7 +71,6 @@ def check_taken(context: Context, terms: Terms, reply: Message) -> None:
             "this swarm's members add their noise together, and the train function took no "
             "private step; call make_private(..., noise_multiplier='shared')"
         )
-    _, metrics = records.only_metrics(reply.content, terms.weight_key)
     if float(cast(float, metrics[terms.weight_key])) != weight:
         raise NotPrivate(
             f"with shared noise {terms.weight_key!r} in the train reply must be the expected batch "
@@ -80,3 +82,30 @@ def check_taken(context: Context, terms: Terms, reply: Message) -> None:
             f"with shared noise the train reply may hold {terms.weight_key!r} only; other metrics "
             "would be told without noise"
         )
+
+
+def evaluated(
+    evaluate: Callable[[Message, Context], Message], message: Message, context: Context
+) -> Message:
+    """What the user's evaluate function says, unless this site does not answer such messages.
+
+    Evaluation metrics are outside the encryption and outside epsilon.
+
+    Raises
+    ------
+    NotPrivate
+        If ``swarm-evaluate`` in the site's node config is "never".
+    ConfigurationError
+        If it is something else than "never" or "clear".
+    """
+    wish = context.node_config.get(EVALUATE_OPTION, "clear")
+    if wish not in ("clear", "never"):
+        raise ConfigurationError(
+            f"{EVALUATE_OPTION} in this site's node config must be 'clear' or 'never', got {wish!r}"
+        )
+    if wish == "never":
+        raise NotPrivate(
+            f"this site's {EVALUATE_OPTION} is 'never': its evaluation metrics would travel in the "
+            "clear; evaluate centrally, or with fraction_evaluate=0.0"
+        )
+    return evaluate(message, context)

@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedMedian, FedProx
 from scipy.stats import chi2
+from swarm_bench import StillClock
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -68,6 +69,7 @@ def run(app, tmp_path, *, rounds=1, **options):
     strategy = SwarmStrategy(
         FedAvg(min_available_nodes=4, fraction_evaluate=0.0),
         **{"noise": NOISE, "clip": RATE, "max_weight": 20.0, "evidence": tmp_path} | options,
+        clock=StillClock().clock(),
     )
     model = net()
     nn.init.zeros_(model[0].weight)
@@ -196,13 +198,7 @@ def test_what_would_be_told_beside_the_noisy_sum_is_refused(examples, metrics, w
 
 
 def answer(examples, **metrics):
-    class Reply:
-        content = RecordDict({"m": MetricRecord({"num-examples": examples, **metrics})})
-
-        def has_content(self):
-            return True
-
-    return Reply()
+    return MetricRecord({"num-examples": examples, **metrics})
 
 
 def test_sums_that_may_lack_shares_are_refused():
