@@ -79,10 +79,11 @@ class Entry:
             shared = tuple(SharedCharge(**each) for each in told.pop("shared"))
             history = History(charges=charges, shared=shared, **told)
             entry = cls(site=str(data["site"]), units=int(data["units"]), history=history)
-            numbers = [v for c in (*charges, *shared) for v in asdict(c).values()]
+            paid: list[Charge | SharedCharge] = [*charges, *shared]
+            numbers = [value for charge in paid for value in asdict(charge).values()]
             sane = (
                 all(type(v) in (int, float) and math.isfinite(v) and v > 0 for v in numbers)
-                and all(c["sample_rate"] <= 1 for c in map(asdict, (*charges, *shared)))
+                and all(charge.sample_rate <= 1 for charge in paid)
                 and 0 < history.delta <= 1
                 and min(history.rounds, history.unprotected) >= 0
             )
