@@ -51,6 +51,47 @@ def test_no_neighbours_diverge_more_than_is_charged(value, change, variance, rat
     assert divergence(without, mixed, order) <= charged + 1e-9
 
 
+def told_the_coins(changes, variance, order):
+    """Divergence for one who sees the coins too: exact, entry by entry."""
+    total = 0.0
+    for change in changes:
+        low = math.floor(change)
+        moments = [
+            math.exp((order - 1) * shifted(step, variance, order)) for step in (low, low + 1)
+        ]
+        total += math.log(moments[0] + (change - low) * (moments[1] - moments[0]))
+    return total / (order - 1)
+
+
+def shifted(steps, variance, order):
+    """Exact divergence of Skellam noise from the same noise moved by whole steps."""
+    if steps == 0:
+        return 0.0
+    support = np.arange(-600, 601)
+    return divergence(ive(np.abs(support - steps), variance), ive(np.abs(support), variance), order)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.floats(-3, 3), min_size=1, max_size=6), st.integers(1, 30),
+    st.floats(20, 400), st.integers(2, 12),
+)  # fmt: skip
+def test_who_sees_the_coins_learns_no_more_than_is_charged(changes, times, variance, order):
+    length = math.sqrt(times * sum(change**2 for change in changes))
+    exact = times * told_the_coins(changes, variance, order)
+    bound = rdp_of_rounded_skellam(
+        order, variance=variance, sensitivity=length, size=times * len(changes)
+    )
+    assert exact <= bound + 1e-9
+
+
+def test_rounding_is_paid_for():
+    """Fifty entries of half a step: without either term for the rounding the bound would fail."""
+    exact = told_the_coins([0.5] * 50, 50.0, 8)
+    bound = rdp_of_rounded_skellam(8, variance=50.0, sensitivity=math.sqrt(12.5), size=50)
+    assert exact <= bound <= 1.5 * exact
+
+
 def test_two_entries_diverge_no_more_than_is_charged():
     """Independent coins and noise: divergences of entries add up, the bound takes them together."""
     for x, y in ((0.3, 0.4), (2.7, -1.2), (0.5, 0.5)):
