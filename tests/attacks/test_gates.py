@@ -1,8 +1,5 @@
 """Each gate on what it must pass, on what it must not, and on how often it errs."""
 
-import hashlib
-import os
-
 import numpy as np
 import pytest
 from flwr_swarm_attacks.gate import ALPHA, check_all
@@ -13,15 +10,13 @@ from flwr_swarm_attacks.gates_noise import (
     values_needed,
 )
 from flwr_swarm_attacks.gates_scores import auc_gate, examples_needed, others_needed, tpr_gate
+from flwr_swarm_attacks.sealings import by_the_scheme, with_one_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
 from flwr_swarm._exceptions import ConfigurationError, GateTripped, SwarmError
-from flwr_swarm.encryption import RoundContext, ThresholdScheme, generate_encryption_key, wire
-from flwr_swarm.encryption.cipher import encrypt
-from flwr_swarm.encryption.parameters import DEFAULT, MODULUS
-from flwr_swarm.encryption.randomness import Stream, uniform
+from flwr_swarm.encryption.parameters import MODULUS
 
 seeds = st.integers(0, 2**32)
 
@@ -150,56 +145,17 @@ def test_too_few_examples_are_refused_with_how_many_it_takes():
 
 # --- ciphertexts -----------------------------------------------------------------------------
 
-LANES = np.full(9000, 12345, np.uint32)
-HOLDERS = [generate_encryption_key(os.urandom)[1] for _ in range(3)]
-
-
-def turn(number):
-    return RoundContext(chain_id=1, contract="0x" + "11" * 20, round=number, anchor=bytes(32))
-
-
-def sealed(keys):
-    """One update by two members in two rounds; `keys` gives the secret of each."""
-    return {
-        f"member {member}, round {number}": wire.read_ciphertext(
-            encrypt(
-                LANES,
-                secret=keys(member, number),
-                seed=turn(number).common_seed(),
-                stream=Stream(random=os.urandom),
-                parameters=DEFAULT,
-            ),
-            DEFAULT,
-        ).residues
-        for member in (0, 1)
-        for number in (1, 2)
-    }
-
 
 def test_sealed_updates_look_like_nothing_and_like_no_other():
-    found = {
-        f"member {member}, round {number}": wire.read_ciphertext(
-            ThresholdScheme()
-            .seal(LANES, context=turn(number), sender=member, holders=HOLDERS, threshold=2)
-            .payload,
-            DEFAULT,
-        ).residues
-        for member in (0, 1, 2)
-        for number in (1, 2)
-    }
+    found = by_the_scheme()
+    assert len(found) == 6
     check_all([uniform_residues_gate(found), fresh_ciphertext_gate(found)])
 
 
-def test_a_key_that_two_members_use_trips():
-    found = sealed(lambda _member, number: uniform(bytes_of(f"one key, {number}"), 4096).copy())
+def test_a_key_that_members_share_trips():
+    found = with_one_key()
     assert fresh_ciphertext_gate(found).tripped
     assert uniform_residues_gate(found).tripped
-
-
-def test_one_key_in_two_rounds_is_hidden_by_the_rounds_own_polynomials():
-    """Why a_k depends on the round; keys are one-time all the same."""
-    found = sealed(lambda member, _number: uniform(bytes_of(f"{member}"), 4096).copy())
-    assert not fresh_ciphertext_gate(found).tripped
 
 
 def test_a_biased_ciphertext_trips():
@@ -241,7 +197,3 @@ def test_a_tripped_gate_says_what_it_found_and_how_sure_it_is():
     assert issubclass(GateTripped, AssertionError)
     assert bad.to_json()["tripped"] is True
     assert bad.false_alarm == ALPHA
-
-
-def bytes_of(seed):
-    return lambda count: hashlib.shake_256(seed.encode()).digest(count)

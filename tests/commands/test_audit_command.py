@@ -14,7 +14,8 @@ def test_the_example_passes_and_every_control_works(desk):
     found = desk.json("audit", EXAMPLE, *SMALL)
     assert not any(gate["tripped"] for gate in found["gates"])
     assert all(gate["false_alarm"] <= 1e-5 for gate in found["gates"])
-    assert set(found["controls"]) == set(BUGS)
+    assert set(found["controls"]) == {*BUGS, gates_project.ONE_KEY}
+    assert len(found["gates"]) == 11
     assert all(found["controls"].values())
     assert found["quiet"]
 
