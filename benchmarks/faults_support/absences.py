@@ -18,6 +18,7 @@ def dropouts() -> list[Scenario]:
             act=acts.kill("supernode", "leader", "next"),
             orders=(HOLD_MERGE,),
             after=acts.all_ready,
+            names=r"leader \d and committee came to no certificate",
         ),
         one(
             g,
@@ -25,9 +26,10 @@ def dropouts() -> list[Scenario]:
             "members",
             "merge",
             "kill -9 of half of the committee, for 25 s",
-            act=acts.kill_and_hold("c", "d"),
+            act=acts.kill_and_hold("c", "d", seconds=25.0),
             orders=(HOLD_MERGE,),
-            lost=1,
+            after=acts.all_ready,
+            names=r"leader \d and committee came to no certificate",
         ),
         one(
             g,
@@ -38,6 +40,7 @@ def dropouts() -> list[Scenario]:
             act=acts.kill_and_hold("d"),
             orders=(HOLD_OPEN,),
             after=acts.all_back,
+            names=r"SuperNode of d: ended by signal 9",
         ),
         one(
             g,
@@ -48,6 +51,7 @@ def dropouts() -> list[Scenario]:
             act=acts.forget_memory("d"),
             orders=(SLOW,),
             after=acts.all_ready,
+            names=r"SuperNode of d: ended by signal 9",
         ),
         one(
             g,
@@ -58,15 +62,17 @@ def dropouts() -> list[Scenario]:
             act=acts.stop_for("supernode", "d", 40.0),
             orders=(SLOW,),
             after=acts.settle(8.0),
+            names=r"seals of members \[3\]|without members \[3\]|no reply from members \[3\]",
         ),
         one(
             g,
             "chain-frozen",
             "chain",
             "merge",
-            "the chain server is frozen (SIGSTOP) for 20 s",
-            act=acts.stop_for("chain", "", 20.0),
+            "the chain server is frozen (SIGSTOP) for 40 s, over a request's limit",
+            act=acts.stop_for("chain", "", 40.0),
             orders=(HOLD_MERGE,),
+            names=r"(reading|submitting) .*; trying for another",
         ),
         one(
             g,
@@ -76,17 +82,19 @@ def dropouts() -> list[Scenario]:
             "the ServerApp is frozen (SIGSTOP) for 30 s, over a deadline",
             act=acts.stop_for("serverapp", "", 30.0),
             orders=(HOLD_MERGE,),
+            unnamed="who is frozen says nothing, and members signed without it",
         ),
         one(
             g,
             "two-members-seal",
             "members",
             "seal",
-            "kill -9 of two members' SuperNodes, so that too few are left for a sum",
-            act=acts.kill("supernode", "c", "d"),
-            orders=(("cd", "seal", {"slow": 6.0}),),
+            "kill -9 of two members' SuperNodes, for 45 s, so that too few are left for a sum",
+            act=acts.kill_and_hold("c", "d", seconds=45.0),
+            orders=(("cd", "seal", {"slow": 8.0}),),
             lost=1,
             after=acts.all_ready,
+            names=r"is void in the ledger: \d sealed",
         ),
     ]
 
@@ -94,7 +102,14 @@ def dropouts() -> list[Scenario]:
 def outsiders() -> list[Scenario]:
     g = "late-without-d"
     return [
-        one(g, "absent-member", "member", BEGIN, "a member is absent from the start"),
+        one(
+            g,
+            "absent-member",
+            "member",
+            BEGIN,
+            "a member is absent from the start",
+            names=r"goes on without members \[3\]",
+        ),
         one(
             g,
             "late-join",
@@ -112,6 +127,7 @@ def outsiders() -> list[Scenario]:
             "kill -9 of all that the relay runs and of a member's SuperNode; member b relays",
             act=acts.move_relay("b", "c"),
             orders=(HOLD_MERGE,),
+            names=r"taking it up from there|of \d+ rounds of this study have ended",
         ),
     ]
 
@@ -148,6 +164,7 @@ def revoked() -> list[Scenario]:
             "the members vote to suspend one",
             act=acts.vote(acts.suspension(1), *"acd"),
             after=acts.vote(acts.reinstatement(1), *"acd"),
+            names=r"b sealed nothing: .*MemberSuspended.*member 1 is suspended",
         ),
         one(
             g,
@@ -157,5 +174,6 @@ def revoked() -> list[Scenario]:
             "a site's node key is revoked at the relay",
             act=acts.revoke_node("d"),
             after=acts.admit_node("d"),
+            names=r"is shut out: its key is not in",
         ),
     ]

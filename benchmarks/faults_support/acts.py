@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flwr_swarm.chain.client import ChainLedger
@@ -24,8 +25,6 @@ from .scenario import Act
 
 if TYPE_CHECKING:
     from .study import Study
-
-_LATER = 20.0
 
 
 def pids(study: Study, kind: str, site: str = "") -> list[int]:
@@ -75,8 +74,8 @@ def kill(kind: str, *whom: str) -> Act:
     return act
 
 
-def kill_and_hold(*whom: str) -> Act:
-    """kill -9 of members' SuperNodes, which then stay away until `all_back`."""
+def kill_and_hold(*whom: str, seconds: float | None = None) -> Act:
+    """kill -9 of members' SuperNodes, which then stay away: until `all_back` if for no time."""
     first = kill("supernode", *whom)
 
     def act(study: Study) -> bool:
@@ -85,6 +84,8 @@ def kill_and_hold(*whom: str) -> Act:
         time.sleep(0.2)
         for name in study.memo["killed"]:
             study.hold_down(name)
+            if seconds is not None:
+                study.later.append((time.monotonic() + seconds, partial(study.bring_back, name)))
         return True
 
     return act
@@ -217,8 +218,8 @@ def revoke_node(name: str) -> Act:
         folder = study.relay.folder
         (folder.nodes / f"{name}.pub").rename(folder.nodes / f"{name}.hidden")
         settings = folder.settings()
-        link = SuperLink(folder, settings, mark="none", say=study.say)
-        admit(folder, link.address, lambda _: None)
+        link = SuperLink(folder, settings, mark="none", say=study.note)
+        admit(folder, link.address, study.note)
         return True
 
     return act
@@ -232,8 +233,8 @@ def admit_node(name: str) -> Act:
 
         folder = study.relay.folder
         (folder.nodes / f"{name}.hidden").rename(folder.nodes / f"{name}.pub")
-        link = SuperLink(folder, folder.settings(), mark="none", say=study.say)
-        admit(folder, link.address, lambda _: None)
+        link = SuperLink(folder, folder.settings(), mark="none", say=study.note)
+        admit(folder, link.address, study.note)
         return True
 
     return act

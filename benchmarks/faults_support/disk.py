@@ -28,6 +28,7 @@ def fill(name: str) -> Act:
 
     def act(study: Study) -> bool:
         memory = _memory(study, name)
+        memory.mkdir(mode=0o700, exist_ok=True)  # before its first round a member has none
         with TemporaryDirectory() as aside:
             kept = Path(aside) / "kept"
             shutil.copytree(memory, kept)

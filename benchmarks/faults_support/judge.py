@@ -1,105 +1,122 @@
-"""What came of a study: the right model, recomputed; rounds; what the relays' logs name."""
+"""What came of a scenario: its rounds, its models, and whether the logs name the cause."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from flwr_swarm._exceptions import SwarmError
 from flwr_swarm.chain import history
 from flwr_swarm.chain.replay import replay
-from flwr_swarm.deployment.consortium import Local
-from flwr_swarm.report.verify import verify
 
-from .relay_run import RelayRun
-from .scenario import NOT_JUDGED, Record, Scenario
+from . import words
+from .models import Models, evidence_lines, mean_step, refused
+from .scenario import BAD, NOT_JUDGED, Record, Scenario
+from .words import Mark
 
 if TYPE_CHECKING:
     from .study import Study
 
-UNIT = 0.01
-"""As the app has it."""
-TOLERANCE = 2e-5
-"""A round's fixed point moves no value by more; wrong sets differ by 1e-3 and more."""
-_TELLING = re.compile(
-    r"ended by signal|begins again|is back|joined$|joined,|seals of members|run ends here"
-)
-"""Lines that are no warnings, and say who or what was missing."""
 _LINES = 4
-_WIDTH = 260
+_NO_ROUND = "no round begins"
 
 
-def evidence(local: Local) -> Iterator[Path]:
-    """Folders of all runs, of whichever relay."""
-    for site in local.sites:
-        yield from sorted((site.relay / "swarm-runs").glob("*"))
+def judge(
+    study: Study,
+    records: Sequence[Record],
+    marks: Sequence[Mark],
+    *,
+    over: bool,
+    code: int | None,
+) -> None:
+    """Complete the records.
 
-
-def evidence_lines(local: Local) -> list[dict[str, Any]]:
-    """What relays recorded of rounds."""
-    lines = []
-    for folder in evidence(local):
-        path = folder / "rounds.jsonl"
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        lines += [json.loads(line) for line in text.splitlines(keepends=True) if line[-1] == "\n"]
-    return lines
-
-
-def mean_step(included: Sequence[int]) -> float:
-    """What a round adds to each value: member m adds (m + 1) units, on 100 (m + 1) examples."""
-    places = [member + 1 for member in included]
-    return UNIT * sum(p * p for p in places) / sum(places)
-
-
-def warnings(relays: Sequence[RelayRun], marks: Sequence[int]) -> list[str]:
-    """Warnings that the relays' logs hold since `marks`."""
-    found: list[str] = []
-    for at, relay in enumerate(relays):
-        text = relay.text()[marks[at] if at < len(marks) else 0 :]
-        for line in text.splitlines():
-            told = re.search(r"(WARNING|ERROR)\s*:?\s*(.*)", line)
-            if told and told[2].strip() not in found:
-                found.append(told[2].strip())
-            elif _TELLING.search(line):
-                found.append(line.strip())
-    return [line[:_WIDTH] for line in found]
-
-
-def judge(study: Study, records: list[Record], code: int | None) -> None:
-    """Complete the records."""
+    Parameters
+    ----------
+    study : Study
+    records : sequence of Record
+        In the order of the study's scenarios.
+    marks : sequence of Mark
+        The moments in which scenarios began, and now.
+    over : bool
+        Whether the study has ended; else the last record is still on, and is left as it is.
+    code : int or None
+        Of the last relay, if the study is over.
+    """
     chain = replay(history.export(study.cluster.url, study.ledger.contract))
     rounds = {r.round.number: r.round for r in chain.rounds}
+    certified = {n for n, r in rounds.items() if r.certificate is not None}
     lines = evidence_lines(study.local)
     opened = {line["round"] for line in lines if line["status"] == "certified"}
-    right, why = _model(study, rounds, opened, code)
-    certified = {n for n, r in rounds.items() if r.certificate is not None}
-    kept = not certified or max(certified) in opened
-    for at, record in enumerate(records):
-        end = records[at + 1].round if at + 1 < len(records) else max(rounds, default=0) + 1
-        own = range(record.round, max(end, record.round + 1))
-        record.rounds_asked = len(own)
-        record.rounds_certified = len(certified & set(own))
-        record.rounds_opened = len(opened & set(own))
-        record.rounds_lost = record.rounds_asked - record.rounds_opened
+    ledger = Ledger(certified=certified, opened=opened)
+    models = Models.of(study.local, {n: mean_step(rounds[n].certificate.included) for n in opened})
+    ended = models.wrong_at_end(study.relay.folder.relay, code) if over else ""
+    evidence = refused(study.local)
+    for at, record in enumerate(ended_ones(records, over)):
+        last = at + 1 == len(records)
+        end = max(rounds, default=0) + 1 if last else records[at + 1].round
+        end = max(end, record.round + 1)
+        said = words.between(study, marks[at], marks[at + 1])
+        ledger.count(record, range(record.round, end), last, lines, said)
         first = rounds.get(record.round)
         if first is not None and first.certificate is not None:
             record.included = list(first.certificate.included)
-        record.final_kept, record.model_right = kept, right
         scenario = study.scenarios[at]
-        record.named = re.search(scenario.names, "\n".join(record.log), re.I) is not None
+        sites = words.between(study, marks[at], marks[at + 1], sites=True)
+        found = words.naming(f"{said}\n{sites}", scenario.names) if scenario.names else []
+        record.named = bool(found) or not scenario.names
+        record.log = list(dict.fromkeys([*found[:2], *words.telling(said)]))[:_LINES]
+        wrong = models.wrong(end, marks[at].when, marks[at + 1].when)
+        wrong = wrong or (ended if last and over else "") or evidence
+        record.model_right = not wrong
         if record.outcome == "recovered":
-            record.outcome = _words(record, rounds, scenario, study)
-        _pass(record, why)
-        named = [x for x in record.log if scenario.names and re.search(scenario.names, x, re.I)]
-        record.log = list(dict.fromkeys([*named, *record.log]))[:_LINES]
+            record.outcome = _outcome(record, rounds, scenario)
+        _pass(record, wrong)
 
 
-def _words(record: Record, rounds: dict[int, Any], scenario: Scenario, study: Study) -> str:
+def ended_ones(records: Sequence[Record], over: bool) -> Sequence[Record]:
+    """Those that end where another begins, or with their study."""
+    return records if over else records[:-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """Which rounds got a certificate, and which of them some relay opened."""
+
+    certified: set[int]
+    opened: set[int]
+
+    def count(
+        self, record: Record, own: range, last: bool, lines: Sequence[dict[str, Any]], said: str
+    ) -> None:
+        """Fill in a record's rounds, those included that the ledger never saw.
+
+        Where nobody seals, or no round begins, the ledger's number is used again by the next
+        round of Flower's loop, so that there is no gap in it.
+
+        Parameters
+        ----------
+        record : Record
+        own : range
+            Rounds of the ledger from the fault to the next scenario's.
+        last : bool
+            Whether there is no next scenario.
+        lines : sequence of dict
+            Of the evidence.
+        said : str
+            By the relays meanwhile.
+        """
+        void = [line for line in lines if line["status"] == "void" and line["parent_hash"] is None]
+        unseen = sum(v["round"] in own or (last and v["round"] >= own.stop) for v in void)
+        unseen += said.count(_NO_ROUND)
+        record.rounds_asked = len(own) + unseen
+        record.rounds_certified = len(self.certified & set(own))
+        record.rounds_opened = len(self.opened & set(own))
+        record.rounds_lost = record.rounds_asked - record.rounds_opened
+        record.final_kept = self.certified & set(own) <= self.opened
+
+
+def _outcome(record: Record, rounds: dict[int, Any], scenario: Scenario) -> str:
     first = rounds.get(record.round)
     if scenario.ends:
         return "run ends in order, last model kept"
@@ -113,40 +130,18 @@ def _words(record: Record, rounds: dict[int, Any], scenario: Scenario, study: St
     return "same round"
 
 
-def _model(
-    study: Study, rounds: dict[int, Any], opened: set[int], code: int | None
-) -> tuple[bool, str]:
-    if code != 0:
-        return False, f"the last relay ended with code {code}"
-    steps = [mean_step(rounds[n].certificate.included) for n in sorted(opened)]
-    path = study.relay.folder.relay / "model.npy"
-    if not path.exists():
-        return False, "no model was saved"
-    values = np.load(path)
-    off = float(np.abs(values - sum(steps)).max())
-    if not off < TOLERANCE * max(len(steps), 1):
-        return False, f"the model is off by {off:.1e} after {len(steps)} rounds"
-    for folder in evidence(study.local):
-        if (folder / "manifest.json").exists():
-            try:
-                verify(folder)
-            except SwarmError as error:
-                return False, f"the evidence of {folder.name} is refused: {error}"[:_WIDTH]
-    return True, ""
-
-
-def _pass(record: Record, why: str) -> None:
+def _pass(record: Record, wrong_model: str) -> None:
     record.why = "" if record.why == NOT_JUDGED else record.why
     wrong = []
-    if record.outcome in {"hung", "not reached"}:
+    if record.outcome in BAD:
         wrong.append(record.outcome)
-    if not record.model_right:
-        wrong.append(why)
+    if wrong_model:
+        wrong.append(wrong_model)
     if not record.final_kept:
-        wrong.append("the last certified round was not opened")
+        wrong.append("a certified round was not opened")
     if record.rounds_lost > record.lost_allowed:
         wrong.append(f"{record.rounds_lost} rounds lost")
     if not record.named:
-        wrong.append("the log does not name the cause")
+        wrong.append("no log names the cause")
     record.passed = not wrong
     record.why = "; ".join(filter(None, [record.why, *wrong]))

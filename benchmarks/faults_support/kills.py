@@ -9,6 +9,10 @@ _DEAD_CLIENT = 62.0
 """Flower's SuperNode notices after 57 s that its ClientApp is gone."""
 
 
+_SITE_DIED = r"SuperNode of \w+: ended by signal 9"
+_SILENT = r"(no reply from|waiting for|waiting for seals of|goes on without) members \[\d"
+
+
 def kills() -> list[Scenario]:
     made = []
     for trip in TRIPS:
@@ -23,6 +27,7 @@ def kills() -> list[Scenario]:
                 act=acts.kill("supernode", who),
                 orders=WINDOW[trip],
                 after=acts.all_ready,
+                names=_SITE_DIED,
             )
         )
     for trip in TRIPS[1:]:
@@ -36,6 +41,7 @@ def kills() -> list[Scenario]:
                 act=acts.kill("supernode", "leader"),
                 orders=WINDOW[trip],
                 after=acts.all_ready,
+                names=_SITE_DIED,
             )
         )
     for trip in TRIPS:
@@ -50,6 +56,7 @@ def kills() -> list[Scenario]:
                 act=acts.kill("clientapp", who),
                 orders=WINDOW[trip],
                 after=acts.settle(_DEAD_CLIENT / 2) if trip == "open" else nothing,
+                names=_SILENT,
             )
         )
     made.append(
@@ -61,12 +68,13 @@ def kills() -> list[Scenario]:
             group="clientapps",
             act=acts.kill("clientapp", "leader"),
             orders=WINDOW["merge"],
+            names=r"leader \d and committee came to no certificate",
         )
     )
-    for role, title in (
-        ("chain", "chain server"),
-        ("serverapp", "ServerApp"),
-        ("superlink", "SuperLink"),
+    for role, title, names in (
+        ("chain", "chain server", "chain: ended by signal 9"),
+        ("serverapp", "ServerApp", r"the ServerApp ended .* goes on without it; begins again"),
+        ("superlink", "SuperLink", r"SuperLink of \w+: ended by signal 9"),
     ):
         made += [
             Scenario(
@@ -77,6 +85,7 @@ def kills() -> list[Scenario]:
                 group=role,
                 act=acts.kill(role),
                 orders=WINDOW[trip],
+                names=names,
             )
             for trip in TRIPS
         ]
@@ -93,6 +102,7 @@ def kills() -> list[Scenario]:
                 act=acts.move_relay(to),
                 orders=WINDOW[trip],
                 final=trip == "open",
+                names=r"taking it up from there|of \d+ rounds of this study have ended",
             )
         )
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import subprocess
 import sys
@@ -11,8 +10,9 @@ from pathlib import Path
 from flwr_swarm.deployment import processes
 from flwr_swarm.deployment.layout import SiteFolder
 
+from . import words
+
 APP = Path(__file__).parent.parent / "faults_app"
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _END_SECONDS = 30.0
 
 
@@ -71,5 +71,4 @@ class RelayRun:
 
     def text(self) -> str:
         """What it said, without colours."""
-        data = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
-        return _COLOUR.sub("", data)
+        return words.read(self.log)

@@ -31,6 +31,8 @@ WINDOW: dict[str, tuple[Order, ...]] = {
 
 
 NOT_JUDGED = "its study has not ended"
+BAD = ("hung", "not reached", "not done")
+"""Outcomes of a scenario that came to no end: no model, no moment for the fault, no fault."""
 
 
 def nothing(_: Study) -> bool:
@@ -68,7 +70,9 @@ class Scenario:
     ends : bool
         Whether the fault is meant to end the run.
     names : str
-        What the log must say of the fault, as a regular expression; empty for nothing.
+        What the logs of relays and keepers must say of the fault, as a regular expression.
+    unnamed : str
+        Why there is nothing to say; exactly one of the two is empty.
     """
 
     name: str
@@ -84,6 +88,7 @@ class Scenario:
     final: bool = False
     ends: bool = False
     names: str = ""
+    unnamed: str = ""
 
     @property
     def kills(self) -> bool:
@@ -93,7 +98,10 @@ class Scenario:
 
 @dataclass(kw_only=True)
 class Record:
-    """What came of one scenario; plain data, as the file holds it."""
+    """What came of one scenario; plain data, as the file holds it.
+
+    Rounds, model and log are those from the fault to the next scenario of its study.
+    """
 
     name: str
     role: str
@@ -113,8 +121,22 @@ class Record:
     seconds_to_recover: float | None = None
     log: list[str] = field(default_factory=list)
     named: bool = True
+    unnamed: str = ""
     passed: bool = False
     why: str = NOT_JUDGED
+
+
+def record_of(scenario: Scenario) -> Record:
+    """Nothing came of it yet."""
+    return Record(
+        name=scenario.name,
+        role=scenario.role,
+        trip=scenario.trip,
+        fault=scenario.fault,
+        group=scenario.group,
+        lost_allowed=scenario.lost,
+        unnamed=scenario.unnamed,
+    )
 
 
 def one(group: str, name: str, role: str, trip: str, fault: str, **more: Any) -> Scenario:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-HEADS = ("scenario", "trip", "fault", "outcome", "lost", "final kept", "model right", "s", "passed")
+HEADS = ("scenario", "trip", "fault", "outcome", "lost", "kept", "model right", "s", "passed")
 
 
 def table(records: Sequence[dict[str, Any]]) -> str:

@@ -35,6 +35,8 @@ from .sender import Sender
 from .translate import call_data, proposal_from, view_from
 
 TIMEOUT: Final = 30.0
+_CHECKED: Final[set[tuple[str, int, str]]] = set()
+"""URL, chain and contract whose code this process has checked."""
 
 
 class ReadOnlyLedger:
@@ -69,6 +71,7 @@ class ReadOnlyLedger:
                 f"contract must be a chain address, got {contract!r}; give 0x and 40 hex digits"
             ) from error
         self._node = node_of(url, timeout=timeout)
+        self._node_name = url if isinstance(url, str) else ""
         self._timeout = timeout
         self._pinned = chain_id
         self._checked: int | None = None
@@ -149,7 +152,11 @@ class ReadOnlyLedger:
                         f"chain id is {found}, pinned is {self._pinned}; "
                         "give the URL of a node of the swarm's own chain"
                     )
-                self._check_code(end)
+                # A simulation's process opens a ledger for every message; the code never changes.
+                if (known := (self._node_name, found, self._contract)) not in _CHECKED:
+                    self._check_code(end)
+                    if self._node_name:
+                        _CHECKED.add(known)
                 self._checked = found
             return self._checked
         finally:
@@ -194,6 +201,8 @@ class ReadOnlyLedger:
     def _call(self, name: str, fields: Fields | None = None, *, end: float) -> bytes:
         call = {"to": self._contract, "data": "0x" + encode_call(name, fields or {}).hex()}
         answer: str = self._ask("eth_call", [call, "latest"], end)
+        if answer == "0x":  # the node holds no contract there now: it was begun anew, perhaps
+            self._check_code(end)
         return bytes.fromhex(answer[2:])
 
     def _ask(self, method: str, params: list[Any], end: float) -> Any:

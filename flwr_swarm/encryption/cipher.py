@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from . import modular
 from .modular import Residues
-from .packing import pack, unpack
-from .parameters import DEGREE, MODULUS, RingParameters
+from .packing import pack, unpack, without_filling
+from .parameters import MODULUS, RingParameters
 from .randomness import Stream
 from .ring import GROUP, Multiplier
 from .scaling import scale_down, scale_up
@@ -63,12 +63,13 @@ def decrypt(
         If the noise is not that of `total.summands` fresh ciphertexts, or the chunks hold more
         than the lanes.
     """
-    coefficients = np.empty((len(total.residues), DEGREE), dtype=np.int64)
+    chunks, width = len(total.residues), parameters.lanes_per_chunk
+    sums = np.empty(chunks * width, dtype=np.uint64)
     with Multiplier(seed=seed, factor=secret) as multiplier:
-        for first in range(0, len(coefficients), GROUP):
+        for first in range(0, chunks, GROUP):
             rows = total.residues[first : first + GROUP]
             noisy = modular.subtract(rows, multiplier.products(first, len(rows)))
-            coefficients[first : first + GROUP] = scale_down(
-                noisy, included=total.summands, parameters=parameters
-            )
-    return unpack(coefficients, total.lanes, parameters)
+            messages = scale_down(noisy, included=total.summands, parameters=parameters)
+            part = sums[first * width : (first + len(rows)) * width]
+            unpack(messages, parameters, out=part)
+    return without_filling(sums, total.lanes)

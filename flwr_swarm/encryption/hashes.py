@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from flwr_swarm._exceptions import WireError
+from flwr_swarm._octets import Octets
 
 from . import wire
 from .context import PROTOCOL
@@ -20,22 +21,22 @@ def _digest(domain: bytes, *parts: bytes | memoryview) -> bytes:
     return digest.digest()
 
 
-def payload_hash(payload: bytes, parameters: RingParameters = DEFAULT) -> bytes:
+def payload_hash(payload: Octets, parameters: RingParameters = DEFAULT) -> bytes:
     """32 bytes that fix a member's ciphertext; WireError if it is malformed."""
-    return ciphertext_hash(wire.read_ciphertext(payload, parameters), parameters)
+    return ciphertext_hash(wire.read_ciphertext(payload, parameters))
 
 
-def ciphertext_hash(parsed: wire.Ciphertext, parameters: RingParameters = DEFAULT) -> bytes:
-    """`payload_hash` of what was read from a payload."""
-    head = parameters.tag + parsed.lanes.to_bytes(4, "big")
-    return _digest(b"payload", head, parsed.packed)
+def ciphertext_hash(parsed: wire.Ciphertext) -> bytes:
+    """`payload_hash` of what was read from a payload.
+
+    A payload has one encoding, and its checksum is a hash of it all: ring, lanes and residues.
+    """
+    return _digest(b"payload", parsed.checksum)
 
 
-def aggregate_hash(merged: bytes, parameters: RingParameters = DEFAULT) -> bytes:
+def aggregate_hash(merged: Octets, parameters: RingParameters = DEFAULT) -> bytes:
     """32 bytes that fix a sum; WireError if it is malformed."""
-    parsed = wire.read_aggregate(merged, parameters)
-    head = parameters.tag + parsed.lanes.to_bytes(4, "big") + parsed.summands.to_bytes(2, "big")
-    return _digest(b"aggregate", head, parsed.packed)
+    return _digest(b"aggregate", wire.read_aggregate(merged, parameters).checksum)
 
 
 def envelope_hash(envelope: bytes, parameters: RingParameters = DEFAULT) -> bytes:

@@ -34,6 +34,13 @@ def add(left: Residues, right: Residues) -> Residues:
     return reduce_once(left + right)
 
 
+def accumulate(total: Residues, term: Residues) -> None:
+    """`total` becomes total + term mod q, row by row: what lies in cache is added fastest."""
+    for row, more in zip(total, term, strict=True):
+        np.add(row, more, out=row)
+        np.minimum(row, row - _Q, out=row)
+
+
 def subtract(left: Residues, right: Residues) -> Residues:
     """left - right mod q."""
     return reduce_once(left + (_Q - right))

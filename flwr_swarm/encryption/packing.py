@@ -45,21 +45,23 @@ def pack(
 
 
 def unpack(
-    coefficients: NDArray[np.int64], lanes: int, parameters: RingParameters
-) -> NDArray[np.uint64]:
-    """The first `lanes` lane sums, 1-D.
+    coefficients: NDArray[np.int64], parameters: RingParameters, *, out: NDArray[np.uint64]
+) -> None:
+    """Write the lane sums in `coefficients` to `out`, as many as they hold."""
+    flat, rows = coefficients.reshape(-1), out.reshape(-1, parameters.lanes)
+    mask = (1 << parameters.lane_bits) - 1
+    for lane in range(parameters.lanes):
+        rows[:, lane] = (flat >> (lane * parameters.lane_bits)) & mask
+
+
+def without_filling(sums: NDArray[np.uint64], lanes: int) -> NDArray[np.uint64]:
+    """The first `lanes` lane sums.
 
     Raises
     ------
     OpeningRejected
         If a lane behind them is not zero: what fills up the last chunk checks the key.
     """
-    flat = coefficients.reshape(-1)
-    rows = np.empty((flat.size, parameters.lanes), dtype=np.uint64)
-    mask = (1 << parameters.lane_bits) - 1
-    for lane in range(parameters.lanes):
-        rows[:, lane] = (flat >> (lane * parameters.lane_bits)) & mask
-    sums = rows.reshape(-1)
     if sums[lanes:].any():
         raise OpeningRejected(
             f"the sum opens to more than its {lanes} lanes: an opening was shifted, or a member "

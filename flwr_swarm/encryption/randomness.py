@@ -56,6 +56,33 @@ def expand_public(domain: bytes, count: int, modulus: int = MODULUS) -> NDArray[
         words += count
 
 
+def public_matrix_row(
+    seed: bytes, row: int, count: int, modulus: int = MODULUS
+) -> NDArray[np.uint64]:
+    """`count` residues, uniform mod `modulus`, of row `row` of the matrix that `seed` stands for.
+
+    AES-256 in counter mode under the public seed, as FrodoKEM makes its matrix (Alkim et al. 2021,
+    section 2.4), read as in `expand_public`. Rows are 2^96 blocks apart.
+
+    Parameters
+    ----------
+    seed : bytes
+        32 bytes that nobody could choose freely.
+    row : int
+        Below 2^32.
+    count : int
+    modulus : int
+    """
+    start = modes.CTR(row.to_bytes(4, "big") + bytes(12))
+    keystream = Cipher(algorithms.AES(seed), start).encryptor()
+    parts, found = [], 0
+    while found < count:
+        words = np.frombuffer(keystream.update(bytes(8 * count)), dtype="<u8")
+        parts.append(below_modulus(words, modulus))
+        found += parts[-1].size
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)[:count]
+
+
 class Stream:
     """A pseudo-random stream: AES-256 in counter mode under a one-time seed."""
 

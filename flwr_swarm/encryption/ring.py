@@ -11,6 +11,7 @@ back is read the same way. Bytes of another party never reach SEAL.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import tempfile
@@ -28,7 +29,7 @@ from flwr_swarm._exceptions import ConfigurationError
 
 from .context import PROTOCOL
 from .parameters import DEGREE, MODULUS, RingParameters
-from .randomness import expand_public
+from .randomness import public_matrix_row
 
 GROUP: Final = 16
 """Polynomials that SEAL multiplies at a time: the most that one of its ciphertexts may hold."""
@@ -167,8 +168,7 @@ def _engine() -> _Engine:
 
 def common_polynomial(seed: bytes, chunk: int) -> NDArray[np.uint64]:
     """a_k of chunk `chunk` in NTT form, the same for all who know the round's `seed`."""
-    domain = PROTOCOL + b"a\0" + seed + chunk.to_bytes(4, "big")
-    return expand_public(domain, DEGREE)
+    return public_matrix_row(hashlib.sha256(PROTOCOL + b"a\0" + seed).digest(), chunk, DEGREE)
 
 
 class Multiplier:

@@ -44,16 +44,15 @@ def scale_down(values: Residues, *, included: int, parameters: RingParameters) -
     signed = values.astype(np.int64)
     signed -= np.where(signed >= MODULUS - parameters.half_step, MODULUS, 0)
     messages = np.clip(signed // step, 0, t - 1)
-    for _ in range(2):  # the first quotient ignores q mod t, and is off by a few steps
-        rest = signed - scale_up(messages, parameters)
-        messages += (rest + parameters.half_step) // step
-        np.clip(messages, 0, t - 1, out=messages)
-    noise = signed - scale_up(messages, parameters)
     bound = parameters.noise_bound(included)
-    worst = int(np.abs(noise).max(initial=0))
-    if worst > bound:
-        raise OpeningRejected(
-            f"the noise of the opened sum is {worst} where {included} members make at most "
-            f"{bound}: the openings and the sum are not of the same set and round"
-        )
-    return messages
+    for _ in range(3):  # the first quotient ignores q mod t, and may be off by a few steps
+        noise = signed - scale_up(messages, parameters)
+        worst = max(int(noise.max(initial=0)), -int(noise.min(initial=0)))
+        if worst <= bound:  # no second message is that near
+            return messages
+        messages += (noise + parameters.half_step) // step
+        np.clip(messages, 0, t - 1, out=messages)
+    raise OpeningRejected(
+        f"the noise of the opened sum is {worst} where {included} members make at most "
+        f"{bound}: the openings and the sum are not of the same set and round"
+    )

@@ -23,6 +23,7 @@ from flwr_swarm._exceptions import (
     OpeningRejected,
     WireError,
 )
+from flwr_swarm._octets import Octets
 
 from . import modular, wire
 from .cipher import decrypt, encrypt
@@ -130,7 +131,7 @@ class ThresholdScheme:
             )
         return Sealed(payload=payload, envelopes=envelopes, proof=proof)
 
-    def merge(self, payloads: Sequence[bytes]) -> bytes:
+    def merge(self, payloads: Sequence[Octets]) -> bytes:
         """The sum of the payloads; the same bytes in whatever order they come.
 
         Raises
@@ -144,20 +145,26 @@ class ThresholdScheme:
             raise ConfigurationError(
                 f"merge takes 1 to {MAX_MEMBERS} payloads, got {len(payloads)}"
             )
-        terms = (wire.read_ciphertext(payload, self.parameters) for payload in payloads)
-        return wire.write_aggregate(reduce(self.plus, terms), self.parameters)
+        total = self.plus(None, wire.read_ciphertext(payloads[0], self.parameters))
+        for payload in payloads[1:]:
+            total = self.plus(total, wire.read_ciphertext(payload, self.parameters))
+        return wire.write_aggregate(total, self.parameters)
 
-    def plus(self, total: wire.Ciphertext, term: wire.Ciphertext) -> wire.Ciphertext:
-        """The sum of two ciphertexts, or of a sum and one more."""
+    def plus(self, total: wire.Ciphertext | None, term: wire.Ciphertext) -> wire.Ciphertext:
+        """The sum of a sum, or of nothing, and one more ciphertext.
+
+        What it returned before is used up as `total`: its memory holds the next sum.
+        """
+        if total is None:
+            return wire.Ciphertext(lanes=term.lanes, residues=term.residues.copy())
         if term.lanes != total.lanes:
             raise WireError(
                 f"ciphertexts of {total.lanes} and of {term.lanes} lanes do not add up; "
                 "all members must train the same model"
             )
+        modular.accumulate(total.residues, term.residues)
         return wire.Ciphertext(
-            lanes=total.lanes,
-            residues=modular.add(total.residues, term.residues),
-            summands=total.summands + term.summands,
+            lanes=total.lanes, residues=total.residues, summands=total.summands + term.summands
         )
 
     def opening(
@@ -246,7 +253,7 @@ class ThresholdScheme:
 
     def open(
         self,
-        merged: bytes,
+        merged: Octets,
         openings: Mapping[int, bytes],
         *,
         context: RoundContext,

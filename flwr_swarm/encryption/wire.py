@@ -15,8 +15,10 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flwr_swarm._exceptions import WireError
+from flwr_swarm._octets import Octets
 
 from .context import PROTOCOL
 from .modular import Residues
@@ -35,7 +37,10 @@ _MAGIC = b"FSWM"
 _VERSION: Final = 2
 _HEADER = struct.Struct("<4sBB8s")
 _CHECKSUM: Final = 32
+_PAIR: Final = 15
+"""Bytes of two residues."""
 _LOW60 = np.uint64((1 << 60) - 1)
+_4, _56 = np.uint64(4), np.uint64(56)
 CIPHERTEXT, AGGREGATE, ENVELOPE, OPENING, PROOF, COMPLAINT = 1, 2, 3, 4, 5, 6
 _NAMES = {
     CIPHERTEXT: "ciphertext",
@@ -51,13 +56,13 @@ _NAMES = {
 class Ciphertext:
     """Residues of one member's update, or of a sum of `summands` updates; (chunks, 4096).
 
-    `packed` are the same residues as they were read, which is the one way to write them.
+    `checksum` is that of the message which was read; it fixes all of it.
     """
 
     lanes: int
     residues: Residues
     summands: int = 1
-    packed: bytes | memoryview = b""
+    checksum: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -83,28 +88,37 @@ class Opening:
 def pack_residues(residues: Residues) -> bytes:
     """Residues in 60 bits each, little-endian; their number is even."""
     pairs = residues.reshape(-1, 2)
-    rows = np.empty((len(pairs), 15), dtype=np.uint8)
-    first = (pairs[:, 0] | (pairs[:, 1] << np.uint64(60))).astype("<u8", copy=False)
-    second = (pairs[:, 1] >> np.uint64(4)).astype("<u8", copy=False)
-    rows[:, :8] = first.view(np.uint8).reshape(-1, 8)
-    rows[:, 8:] = second.view(np.uint8).reshape(-1, 8)[:, :7]
-    return rows.tobytes()
+    data = bytearray(_PAIR * len(pairs))
+    first, second = _words(data)
+    first[:] = pairs[:, 0]
+    # Written last: of the byte that both touch it holds all, the upper half of `first` is zero.
+    np.left_shift(pairs[:, 1], _4, out=second)
+    second |= pairs[:, 0] >> _56
+    return bytes(data)
 
 
 def unpack_residues(data: bytes | memoryview) -> Residues:
     """Residues of `pack_residues`; WireError if any is not below q or the length is odd."""
-    if len(data) % 15:
-        raise WireError(f"residues take a multiple of 15 bytes, got {len(data)}")
-    rows = np.frombuffer(data, dtype=np.uint8).reshape(-1, 15)
-    words = np.zeros((len(rows), 2, 8), dtype=np.uint8)
-    words[:, 0] = rows[:, :8]
-    words[:, 1, :7] = rows[:, 8:]
-    pairs = words.view("<u8").reshape(-1, 2).astype(np.uint64, copy=False)
-    pairs[:, 1] = (pairs[:, 1] << np.uint64(4)) | (pairs[:, 0] >> np.uint64(60))
-    pairs[:, 0] &= _LOW60
+    if len(data) % _PAIR:
+        raise WireError(f"residues take a multiple of {_PAIR} bytes, got {len(data)}")
+    first, second = _words(data)
+    pairs = np.empty((len(first), 2), dtype=np.uint64)
+    np.bitwise_and(first, _LOW60, out=pairs[:, 0])
+    np.right_shift(second, _4, out=pairs[:, 1])
     if pairs.max(initial=0) >= MODULUS:
         raise WireError("a residue is not below the modulus; ask the sender for the message again")
     return pairs.reshape(-1)
+
+
+def _words(data: bytes | bytearray | memoryview) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Bytes 0 to 7 and bytes 7 to 14 of each pair, as little-endian words that lie in `data`."""
+    shape = (len(data) // _PAIR,)
+    if not shape[0]:  # numpy takes no offset into an empty buffer
+        return np.empty(0, dtype="<u8"), np.empty(0, dtype="<u8")
+    return (
+        np.ndarray(shape, dtype="<u8", buffer=data, strides=(_PAIR,)),
+        np.ndarray(shape, dtype="<u8", buffer=data, strides=(_PAIR,), offset=7),
+    )
 
 
 def _checksum(parts: Sequence[bytes | memoryview]) -> bytes:
@@ -120,10 +134,10 @@ def frame(kind: int, body: Sequence[bytes], parameters: RingParameters) -> bytes
     return b"".join([*parts, _checksum(parts)])
 
 
-def unframe(data: bytes, kind: int, parameters: RingParameters) -> memoryview:
+def unframe(data: Octets, kind: int, parameters: RingParameters) -> memoryview:
     """The body of a message of this kind, after every check that does not depend on the body."""
     name = _NAMES[kind]
-    if not isinstance(data, bytes):
+    if not isinstance(data, Octets):
         raise WireError(f"a {name} is bytes, got {type(data).__name__}")
     if len(data) < _HEADER.size + _CHECKSUM:
         raise WireError(f"a {name} of {len(data)} bytes is too short; it was cut on its way")
@@ -185,12 +199,12 @@ def write_ciphertext(lanes: int, packed: Sequence[bytes], parameters: RingParame
     return frame(CIPHERTEXT, [_LANES.pack(lanes), *packed], parameters)
 
 
-def read_ciphertext(data: bytes, parameters: RingParameters) -> Ciphertext:
+def read_ciphertext(data: Octets, parameters: RingParameters) -> Ciphertext:
     """Parse one member's ciphertext, or WireError."""
     name = _NAMES[CIPHERTEXT]
     (lanes,), rest = fields(unframe(data, CIPHERTEXT, parameters), _LANES, name)
     residues = _read_polynomials(rest, lanes, name, parameters)
-    return Ciphertext(lanes=lanes, residues=residues, packed=rest)
+    return Ciphertext(lanes=lanes, residues=residues, checksum=bytes(data[-_CHECKSUM:]))
 
 
 def write_aggregate(total: Ciphertext, parameters: RingParameters) -> bytes:
@@ -199,14 +213,16 @@ def write_aggregate(total: Ciphertext, parameters: RingParameters) -> bytes:
     return frame(AGGREGATE, [counts, pack_residues(total.residues)], parameters)
 
 
-def read_aggregate(data: bytes, parameters: RingParameters) -> Ciphertext:
+def read_aggregate(data: Octets, parameters: RingParameters) -> Ciphertext:
     """Parse a sum of ciphertexts, or WireError."""
     name = _NAMES[AGGREGATE]
     (lanes, summands), rest = fields(unframe(data, AGGREGATE, parameters), _SUM, name)
     if not 1 <= summands <= MAX_MEMBERS:
         raise WireError(f"the {name} says it sums {summands}, allowed are 1 to {MAX_MEMBERS}")
     residues = _read_polynomials(rest, lanes, name, parameters)
-    return Ciphertext(lanes=lanes, residues=residues, summands=summands, packed=rest)
+    return Ciphertext(
+        lanes=lanes, residues=residues, summands=summands, checksum=bytes(data[-_CHECKSUM:])
+    )
 
 
 def write_envelope(envelope: Envelope, parameters: RingParameters) -> bytes:

@@ -28,8 +28,9 @@ from ..protocol.types import LedgerView, Phase
 from . import write
 from .clock import clock_time
 from .ended import Outcome, as_certified
-from .naming import name_absent, name_left_out
+from .naming import name_absent, name_disagreement, name_false, name_left_out
 from .read import Fields
+from .recalling import Recaller
 from .reporting import report
 from .roster import Roster
 from .trips import Trips
@@ -87,13 +88,14 @@ class RoundDriver:
         """
         view = self._sealed(number)
         name_absent(view, number)
-        seals = accepted_seals(view, replies, self.terms)
+        seals: Mapping[int, SealReply] = accepted_seals(view, replies, self.terms)
         seconds = {"merge": 0.0, "open": 0.0}
         while view.current.phase is Phase.MERGING:
             if view.now > view.current.merge_deadline:  # whoever is asked would end this view first
                 view = self._pass_deadline(view)
                 continue
             started = time.perf_counter()
+            seals = self._complete(view, seals)
             merged = self._merge(view, seals)
             seconds["merge"] += time.perf_counter() - started
             if merged is None:
@@ -126,18 +128,21 @@ class RoundDriver:
         )
 
     def seconds_for(self, number: int, silent: Collection[int]) -> float | None:
-        """How long members that did not answer are still waited for; None while they may seal.
+        """How long silent members are still waited for; None if the ledger says nothing.
 
-        Once sealing is over, whoever sealed has an answer on its way, which may be long; nobody
-        else has one.
+        They may seal until sealing is over, which is later than the relay's own limit if somebody
+        sealed late. Then whoever sealed has an answer on its way, which may be long; nobody else
+        has one.
         """
         try:
             view = self.ledger.ledger.view()
         except LedgerError:
             return None
         current = view.current
-        if current.number < number or current.phase is Phase.SEALING:
+        if current.number < number:
             return None
+        if current.phase is Phase.SEALING:
+            return max(0.0, float(current.seal_deadline - view.now))
         sealed = {seal.member for seal in current.seals}
         if current.phase is not Phase.MERGING or sealed.isdisjoint(silent):
             return 0.0
@@ -150,8 +155,8 @@ class RoundDriver:
         view = self.ledger.view()
         if view.current.number < number:
             raise RoundVoid(
-                f"nobody sealed in round {number}; the members' answers above say why. Training "
-                "goes on from the last model"
+                f"nobody sealed in round {number}; the members' answers above say why, or where "
+                "none came in time, the sites' own logs. Training goes on from the last model"
             )
         if view.current.phase is Phase.SEALING:
             expected = {m.index for m in view.seated if not m.suspended}
@@ -212,6 +217,30 @@ class RoundDriver:
     def _remaining(self, view: LedgerView) -> float:
         return max(_SHORTEST_TRIP, float(view.current.merge_deadline - view.now))
 
+    def _complete(
+        self, view: LedgerView, seals: Mapping[int, SealReply]
+    ) -> Mapping[int, SealReply]:
+        """Sealed updates that got lost on their way, if there is no sum without them."""
+        if len(seals) >= view.policy.min_included:
+            return seals
+        lost = {seal.member for seal in view.current.seals} - seals.keys()
+        log.warning(
+            "round %d: the sealed updates of members %s did not arrive, and a sum needs %d; asking "
+            "for them again",
+            view.current.number,
+            sorted(lost),
+            view.policy.min_included,
+        )
+        recaller = Recaller(
+            place=self.place,
+            terms=self.terms,
+            trips=self.trips,
+            roster=self.roster,
+            seconds=self._remaining(view),
+        )
+        found = recaller.seals(view.current.number, lost)
+        return {**seals, **accepted_seals(view, found, self.terms)}
+
     def _merge(self, view: LedgerView, seals: Mapping[int, SealReply]) -> Merged | None:
         self.roster.refresh()
         request = write.merge_request(plan_merge(self.place, view, seals))
@@ -224,6 +253,8 @@ class RoundDriver:
             tries=_TRIES,
         )
         merged = tally(view, replies, self.terms, recover_certifier)
+        if merged is None:
+            name_disagreement(view, replies, self.terms)
         # Officers were sent these seals only: a set with another was made up by a quorum of liars.
         return merged if merged and seals.keys() >= set(merged.certificate.included) else None
 
@@ -259,7 +290,9 @@ class RoundDriver:
         )
         report(self.place, self.trips, self.ledger, view, seals, replies)
         try:
-            return found[0] if found else conclude(view, merged, replies)
+            opened = found[0] if found else conclude(view, merged, replies)
         except OpeningRejected as error:
             log.warning("%s: %s", what, error)
             return None
+        name_false(view.current.number, opened)
+        return opened

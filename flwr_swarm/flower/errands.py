@@ -17,10 +17,11 @@ from flwr.serverapp import Grid
 
 from .clock import Clock
 from .compat import as_from, is_lost
+from .pulling import Pulls
 
 log = logging.getLogger("flwr.swarm")
 
-_FIRST_PAUSE = 0.05
+_FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.2
 
 
@@ -44,7 +45,12 @@ class Errands:
     _sent: dict[int, Message] = field(default_factory=dict, repr=False)
     _waiting: dict[str, int] = field(default_factory=dict, repr=False)
     _lost: dict[int, Message] = field(default_factory=dict, repr=False)
+    _pulls: Pulls = field(init=False, repr=False)
     _tries: Counter[int] = field(default_factory=Counter, repr=False)
+
+    def __post_init__(self) -> None:
+        """Replies come over the same grid."""
+        self._pulls = Pulls(grid=self.grid)
 
     def push(self, messages: Iterable[Message]) -> None:
         """Send; a message that could not be pushed counts as never answered."""
@@ -60,7 +66,7 @@ class Errands:
     def pull(self) -> list[tuple[int, Message]]:
         """Replies that came since, with the nodes that were asked."""
         found = []
-        for message in self.grid.pull_messages(set(self._waiting)):
+        for message in self._pulls.pull(set(self._waiting)):
             # A dead node's error reply carries the SuperLink's own id as its source.
             node = self._waiting.pop(message.metadata.reply_to_message_id, 0)
             if node and is_lost(message) and self._tries[node] < self.tries:
@@ -75,11 +81,16 @@ class Errands:
         It is the caller who ends it when its time is up.
         """
         pause = _FIRST_PAUSE
-        while self.silent:
-            yield self.pull()
-            if self.silent:
-                clock.sleep(pause)
-                pause = min(_LONGEST_PAUSE, 1.5 * pause)
+        try:
+            while self.silent:
+                came = self.pull()
+                yield came
+                if self.silent:
+                    # Replies come in a row.
+                    pause = _FIRST_PAUSE if came else min(_LONGEST_PAUSE, 1.5 * pause)
+                    clock.sleep(pause)
+        finally:
+            self._pulls.give_up()
 
     def send_again(self) -> None:
         """Send what was lost to the nodes that are back."""

@@ -1,10 +1,15 @@
-"""The relay's log about whose update a round does without; else nobody would hear of it."""
+"""The relay's log about who was missing, left out, or at odds with the others."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
-from ..protocol.relay import Merged
+from .._exceptions import WireError
+from ..protocol.messages import MergeReply
+from ..protocol.payload import aggregate_hash
+from ..protocol.relay import Merged, Opened
+from ..protocol.terms import Terms
 from ..protocol.types import LedgerView
 
 log = logging.getLogger("flwr.swarm")
@@ -34,3 +39,47 @@ def name_left_out(view: LedgerView, merged: Merged) -> None:
             view.current.number,
             sorted(left_out),
         )
+
+
+def name_disagreement(view: LedgerView, replies: Sequence[MergeReply], terms: Terms) -> None:
+    """Say who signed what, if not all the same; and that a leader gave not what it signed."""
+    current = view.current
+    signed: dict[tuple[tuple[int, ...], bytes], list[int]] = {}
+    for reply in replies:
+        certificate = reply.certificate
+        signed.setdefault((certificate.included, certificate.aggregate_hash), []).append(
+            reply.member
+        )
+        if reply.member == current.leader and not _is_as_signed(reply, terms):
+            log.warning(
+                "merge of round %d: the sum of leader %d is not the one that it signed",
+                current.number,
+                reply.member,
+            )
+    if len(signed) > 1:
+        groups = sorted(sorted(members) for members in signed.values())
+        log.warning(
+            "merge of round %d: members signed different sums: %s; the leader is %s",
+            current.number,
+            " / ".join(map(str, groups)),
+            current.leader,
+        )
+
+
+def name_false(number: int, opened: Opened) -> None:
+    """Say whose opening does not fit the others'; the round could do without it."""
+    for member in opened.false:
+        log.warning(
+            "round %d: the opening of member %d does not agree with those of members %s, which "
+            "open the sum",
+            number,
+            member,
+            sorted(opened.openings),
+        )
+
+
+def _is_as_signed(reply: MergeReply, terms: Terms) -> bool:
+    try:
+        return aggregate_hash(terms.encryption, reply.merged) == reply.certificate.aggregate_hash
+    except WireError:
+        return False

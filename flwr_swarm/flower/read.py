@@ -9,6 +9,7 @@ from typing import Any
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from .._exceptions import WireError
+from .._octets import Octets
 from ..protocol.hashing import canonical_json, parse_json
 from ..protocol.messages import (
     EnrolReply,
@@ -29,6 +30,7 @@ from ..protocol.messages import (
     SealRequest,
 )
 from ..protocol.types import HASH_BYTES, Certificate
+from .blob import blob_of
 from .records import BLOBS, FIELDS, MODEL, STATE, STYPE, numpy_arrays
 
 _LONGEST_TERMS = 1_000_000
@@ -89,10 +91,14 @@ class Fields:
         return tuple(packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES))
 
     def blob(self, name: str) -> bytes:
+        return bytes(self.large(name))
+
+    def large(self, name: str) -> Octets:
+        """A blob as it lies in memory: what is large is not copied."""
         array = self._blobs.get(name)
         if array is None or array.stype != STYPE:
             raise WireError(f"blob {name!r} is missing from a swarm message")
-        return bytes(array.data)
+        return blob_of(array)
 
     def has_blob(self, name: str) -> bool:
         return name in self._blobs
@@ -164,14 +170,14 @@ class Fields:
             round=self.number("round"),
             member=self.number("member"),
             layout=self.octets("layout"),
-            payload=self.blob("payload"),
+            payload=self.large("payload"),
             envelopes=tuple(self.blob(f"envelope/{holder}") for holder in range(count)),
             proof=self.blob("dealing") if self.has_blob("dealing") else b"",
         )
 
     def merge_request(self) -> MergeRequest:
         members = self.numbers("members")
-        updates = {m: (self.blob(f"layout/{m}"), self.blob(f"payload/{m}")) for m in members}
+        updates = {m: (self.blob(f"layout/{m}"), self.large(f"payload/{m}")) for m in members}
         return MergeRequest(
             place=self.place(),
             round=self.number("round"),
@@ -184,7 +190,7 @@ class Fields:
             member=self.number("member"),
             certificate=self.certificate(),
             signature=self.octets("signature", 65),
-            merged=self.blob("merged") if self.has_blob("merged") else b"",
+            merged=self.large("merged") if self.has_blob("merged") else b"",
         )
 
     def open_request(self) -> OpenRequest:
@@ -250,7 +256,7 @@ class Fields:
                 threshold=self.number("threshold"),
                 included=self.numbers("included"),
                 layout=self.octets("held_layout"),
-                merged=self.blob("held"),
+                merged=self.large("held"),
             )
         if MODEL in self._records:
             arrays = (self._records[MODEL], self._records.get(STATE, ArrayRecord()))

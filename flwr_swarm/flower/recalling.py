@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ..protocol.hashing import Arrays
@@ -18,6 +18,8 @@ from .roster import Roster
 from .trips import Trips
 
 log = logging.getLogger("flwr.swarm")
+
+_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +42,11 @@ class Recaller:
     roster: Roster
     seconds: float
 
-    def seals(self, number: int) -> list[SealReply]:
-        """The members' own sealed replies of round `number`."""
-        replies = self._ask(number, {"given"}, self.roster.refresh())
+    def seals(self, number: int, members: Collection[int] | None = None) -> list[SealReply]:
+        """The own sealed replies of round `number`, of all members or of some."""
+        here = self.roster.refresh()
+        asked = here if members is None else [member for member in here if member in members]
+        replies = self._ask(number, {"given"}, asked, tries=_TRIES)
         return [reply.given for reply in replies if reply.given is not None]
 
     def openings(self, number: int) -> dict[int, bytes]:
@@ -71,7 +75,13 @@ class Recaller:
         return None
 
     def _ask(
-        self, number: int, want: set[str], members: Iterable[int], *, model: bytes = ZERO_HASH
+        self,
+        number: int,
+        want: set[str],
+        members: Iterable[int],
+        *,
+        model: bytes = ZERO_HASH,
+        tries: int = 1,
     ) -> list[RecallReply]:
         request = write.recall_request(
             RecallRequest(place=self.place, round=number, want=frozenset(want), model=model)
@@ -81,4 +91,5 @@ class Recaller:
             dict.fromkeys(members, request),
             Fields.recall_reply,
             seconds=self.seconds,
+            tries=tries,
         )

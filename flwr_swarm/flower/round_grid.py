@@ -19,7 +19,7 @@ _TELL_SECONDS = 30.0
 _TRIES = 3
 
 Patience = Callable[[set[int]], float | None]
-"""Nodes that did not answer yet -> seconds that they still get, None for the whole limit."""
+"""Nodes that did not answer yet -> seconds that they still get, None for the limit as it was."""
 
 
 class RoundGrid:
@@ -64,7 +64,7 @@ class RoundGrid:
                 if left != 0:
                     errands.send_again()
                 if left is not None:
-                    end = min(end or float("inf"), self._clock.now() + left)
+                    end = self._clock.now() + left
             if end is not None and self._clock.now() >= end:
                 break
             if errands.silent and self._clock.now() >= tell:

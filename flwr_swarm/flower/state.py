@@ -12,16 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context
+from flwr.app import ConfigRecord, Context
 
 from .. import privacy
 from .._exceptions import MemoryDamaged
+from .._octets import Octets
 from ..keystore import Keystore
 from ..keystore.disk import Disk
 from ..keystore.keys import MemberKeys
 from ..protocol.memory import Memory
 from ..protocol.memory_blobs import from_blobs, to_blobs
-from .records import STYPE
+from .blob import blob_of, blob_record
 
 KEYS: Final = "flwr_swarm.keys"
 MEMORY: Final = "flwr_swarm.memory"
@@ -48,9 +49,9 @@ def save_keys(context: Context, keys: MemberKeys) -> None:
 
 
 class _Store(Protocol):
-    def load(self) -> Mapping[str, bytes]: ...
+    def load(self) -> Mapping[str, Octets]: ...
 
-    def save(self, blobs: Mapping[str, bytes]) -> None: ...
+    def save(self, blobs: Mapping[str, Octets]) -> None: ...
 
 
 class _ContextStore:
@@ -59,17 +60,12 @@ class _ContextStore:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def load(self) -> Mapping[str, bytes]:
+    def load(self) -> Mapping[str, Octets]:
         record = self._context.state.array_records.get(MEMORY)
-        return {} if record is None else {name: bytes(a.data) for name, a in record.items()}
+        return {} if record is None else {name: blob_of(a) for name, a in record.items()}
 
-    def save(self, blobs: Mapping[str, bytes]) -> None:
-        self._context.state[MEMORY] = ArrayRecord(
-            {
-                name: Array(dtype="uint8", shape=(len(data),), stype=STYPE, data=data)
-                for name, data in blobs.items()
-            }
-        )
+    def save(self, blobs: Mapping[str, Octets]) -> None:
+        self._context.state[MEMORY] = blob_record(blobs)
 
 
 def load_memory(context: Context, *, chain_id: int = 0, contract: str = "") -> Memory:
@@ -85,7 +81,7 @@ def load_memory(context: Context, *, chain_id: int = 0, contract: str = "") -> M
     """
     blobs = _store(context, chain_id, contract).load()
     if _PRIVACY in blobs:
-        _bring_history(context, blobs[_PRIVACY])
+        _bring_history(context, bytes(blobs[_PRIVACY]))
     return from_blobs(blobs)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flwr.app import Array, ArrayRecord, ConfigRecord
+from flwr.app import ArrayRecord, ConfigRecord
 
+from .._octets import Octets
 from ..protocol.hashing import canonical_json
 from ..protocol.messages import (
     EnrolReply,
@@ -25,23 +26,19 @@ from ..protocol.messages import (
     SealRequest,
 )
 from ..protocol.types import Certificate
-from .records import BLOBS, FIELDS, MODEL, STATE, STYPE, array_record
+from .blob import blob_record
+from .records import BLOBS, FIELDS, MODEL, STATE, array_record
 
 Records = dict[str, ConfigRecord | ArrayRecord]
 
 
 def swarm_records(
-    phase: str, fields: Mapping[str, Any], blobs: Mapping[str, bytes] | None = None
+    phase: str, fields: Mapping[str, Any], blobs: Mapping[str, Octets] | None = None
 ) -> Records:
-    """The records of one swarm message. Blobs go in an ArrayRecord: Flower sends it in chunks."""
+    """The records of one swarm message."""
     records: Records = {FIELDS: ConfigRecord({"phase": phase, **fields})}
     if blobs:
-        records[BLOBS] = ArrayRecord(
-            {
-                name: Array(dtype="uint8", shape=(len(data),), stype=STYPE, data=data)
-                for name, data in blobs.items()
-            }
-        )
+        records[BLOBS] = blob_record(blobs)
     return records
 
 
@@ -83,7 +80,7 @@ def seal_request(request: SealRequest, phase: str = "seal") -> Records:
     )
 
 
-def _given_parts(reply: SealReply) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _given_parts(reply: SealReply) -> tuple[dict[str, Any], dict[str, Octets]]:
     envelopes = {f"envelope/{holder}": e for holder, e in enumerate(reply.envelopes)}
     fields = {
         "round": reply.round,
@@ -100,7 +97,7 @@ def seal_reply(reply: SealReply) -> Records:
 
 
 def merge_request(request: MergeRequest) -> Records:
-    blobs = {}
+    blobs: dict[str, Octets] = {}
     for member, (layout, payload) in request.updates.items():
         blobs[f"layout/{member}"] = layout
         blobs[f"payload/{member}"] = payload
@@ -173,7 +170,7 @@ def recall_request(request: RecallRequest) -> Records:
 
 def recall_reply(reply: RecallReply) -> Records:
     fields: dict[str, Any] = {"member": reply.member}
-    blobs = {"opening": reply.opening} if reply.opening else {}
+    blobs: dict[str, Octets] = {"opening": reply.opening} if reply.opening else {}
     records: Records = {}
     if reply.given is not None:
         given, held_blobs = _given_parts(reply.given)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from .._exceptions import ConfigurationError, KeystoreError, MemoryDamaged
+from .._octets import Octets
 from ..chain.locks import FileLock
 from . import files
 
@@ -27,7 +28,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _LOCK: Final = ".lock"
 _LOCK_SECONDS: Final = 60.0
 
-Blobs = Mapping[str, bytes]
+Blobs = Mapping[str, Octets]
 
 
 class Disk:
@@ -121,7 +122,7 @@ class Disk:
     def _path(self, name: str) -> Path:
         return self._folder / name
 
-    def _replace(self, name: str, data: bytes) -> None:
+    def _replace(self, name: str, data: Octets) -> None:
         """Write `name` whole or not at all."""
         unfinished = self._path(f"{files.UNFINISHED}{name}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._octets import Octets
+
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _OPENS = np.frombuffer(b"[{", np.uint8)
 _CLOSES = np.frombuffer(b"]}", np.uint8)
@@ -19,7 +21,7 @@ Arrays = Mapping[str, NDArray[Any]]
 """A model: named arrays. Order of names never matters to a hash."""
 
 
-def tagged_hash(tag: str, *parts: bytes) -> bytes:
+def tagged_hash(tag: str, *parts: Octets) -> bytes:
     """SHA-256 over a domain tag and length-prefixed parts: no two inputs share an encoding."""
     digest = hashlib.sha256()
     for part in (f"flwr_swarm/v1/{tag}".encode(), *parts):

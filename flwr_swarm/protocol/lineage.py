@@ -44,7 +44,9 @@ def recomputed(
 ) -> bool:
     """Whether this member recomputed the offered model from the sum that it merged.
 
-    False if it cannot: before the first certificate, or if it held no office in that round.
+    Now, or when it last agreed to train: the openings may be lost by now, and whoever takes over
+    as relay cannot prove the model again. False if it cannot: before the first certificate, or if
+    it held no office in that round.
 
     Raises
     ------
@@ -55,6 +57,8 @@ def recomputed(
     held = held_sum(site, certified)
     if certified is None or held is None:
         return False
+    if _agreed(site, held, offered, terms):
+        return True
     if proof.round != certified.number:
         raise ModelRefused(
             f"the model comes with the openings of round {proof.round}, but the ledger's last "
@@ -89,6 +93,18 @@ def recomputed(
             "other. The relay may be compromised: compare with another member"
         )
     return True
+
+
+def _agreed(site: SwarmMember, held: Held, offered: bytes, terms: Terms) -> bool:
+    """Whether this member recomputed the offered model from `held` before, and agreed to it.
+
+    `begin_seal` writes sum and model together, once the one led to the other. A sum that was merged
+    since then lies in `pending`, and says nothing of that model.
+    """
+    own = site.memory.parent
+    if held is not site.memory.held or own is None:
+        return False
+    return own.hash == offered and "none" not in (terms.encryption, held.terms.encryption)
 
 
 def held_sum(site: SwarmMember, certified: Round | None) -> Held | None:

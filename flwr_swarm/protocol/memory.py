@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .._octets import Octets
 from .hashing import Arrays
 from .ledger import SealCall
 from .messages import Place, SealReply
@@ -42,7 +43,8 @@ class Held:
     threshold : int
         Openings that open it: those of that round's policy.
     included : tuple of int
-    layout, merged : bytes
+    layout : bytes
+    merged : bytes or memoryview
     """
 
     parent: Parent
@@ -50,7 +52,7 @@ class Held:
     threshold: int
     included: tuple[int, ...]
     layout: bytes
-    merged: bytes = field(repr=False)
+    merged: Octets = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .._exceptions import MemoryDamaged, WireError
+from .._octets import Octets
 from .hashing import canonical_json
 from .memory import Given, Held, Memory, Parent
 from .messages import Place, SealReply
@@ -16,9 +17,9 @@ from .terms import Terms
 _FACTS: Final = "facts"
 
 
-def to_blobs(memory: Memory) -> dict[str, bytes]:
+def to_blobs(memory: Memory) -> dict[str, Octets]:
     """Everything in `memory`. A parent that several of its parts share is in there once."""
-    blobs: dict[str, bytes] = {}
+    blobs: dict[str, Octets] = {}
     parents: dict[str, Parent] = {}
 
     def place(parent: Parent) -> str:
@@ -62,7 +63,7 @@ def to_blobs(memory: Memory) -> dict[str, bytes]:
     return blobs
 
 
-def from_blobs(blobs: Mapping[str, bytes]) -> Memory:
+def from_blobs(blobs: Mapping[str, Octets]) -> Memory:
     """The memory in `blobs`; empty if there are none.
 
     Raises
@@ -73,7 +74,7 @@ def from_blobs(blobs: Mapping[str, bytes]) -> Memory:
     if _FACTS not in blobs:
         return Memory()
     try:
-        facts = json.loads(blobs[_FACTS])
+        facts = json.loads(bytes(blobs[_FACTS]))
         parents = {
             name: Parent(
                 round=int(found["round"]),
@@ -105,7 +106,7 @@ def from_blobs(blobs: Mapping[str, bytes]) -> Memory:
             held=helds.get("held"),
             signed={(int(r), int(v)): bytes.fromhex(d) for r, v, d in facts["signed"]},
             opened={int(r): bytes.fromhex(d) for r, d in facts["opened"]},
-            opening=None if opened_in is None else (int(opened_in), blobs["opening"]),
+            opening=None if opened_in is None else (int(opened_in), bytes(blobs["opening"])),
         )
     except (KeyError, TypeError, ValueError, WireError) as error:
         raise MemoryDamaged(
@@ -115,7 +116,7 @@ def from_blobs(blobs: Mapping[str, bytes]) -> Memory:
         ) from error
 
 
-def _given_facts(given: Given, blobs: dict[str, bytes]) -> dict[str, Any]:
+def _given_facts(given: Given, blobs: dict[str, Octets]) -> dict[str, Any]:
     reply = given.reply
     blobs["given.payload"] = reply.payload
     for position, envelope in enumerate(reply.envelopes):
@@ -136,8 +137,8 @@ def _given_facts(given: Given, blobs: dict[str, bytes]) -> dict[str, Any]:
     }
 
 
-def _given(facts: Mapping[str, Any], blobs: Mapping[str, bytes]) -> Given:
-    envelopes = tuple(blobs[f"given.envelope{p}"] for p in range(int(facts["envelopes"])))
+def _given(facts: Mapping[str, Any], blobs: Mapping[str, Octets]) -> Given:
+    envelopes = tuple(bytes(blobs[f"given.envelope{p}"]) for p in range(int(facts["envelopes"])))
     return Given(
         reply=SealReply(
             round=int(facts["round"]),

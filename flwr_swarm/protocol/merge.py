@@ -98,7 +98,7 @@ class _Group:
         self.members[member] = parsed.hash
         term = parsed.ciphertext
         if term is not None:
-            self.total = term if self.total is None else ThresholdScheme().plus(self.total, term)
+            self.total = ThresholdScheme().plus(self.total, term)
 
 
 def _matching(request: MergeRequest, current: Round, terms: Terms) -> _Group:
@@ -127,7 +127,7 @@ def _copied(request: MergeRequest) -> frozenset[int]:
     """Members with the very payload of another. Most differ in their last bytes, a checksum."""
     alike: dict[bytes, list[int]] = {}
     for member, (_, payload) in request.updates.items():
-        alike.setdefault(payload[-_TAIL:], []).append(member)
+        alike.setdefault(bytes(payload[-_TAIL:]), []).append(member)
     return frozenset(
         member
         for members in alike.values()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._octets import Octets
 from .hashing import Arrays
 from .types import ZERO_HASH, Certificate
 
@@ -81,7 +82,7 @@ class SealReply:
     round: int
     member: int
     layout: bytes
-    payload: bytes = field(repr=False)
+    payload: Octets = field(repr=False)
     envelopes: tuple[bytes, ...] = field(repr=False)
     proof: bytes = field(default=b"", repr=False)
     """Empty where nothing is encrypted."""
@@ -94,7 +95,7 @@ class MergeRequest:
     place: Place
     round: int
     view: int
-    updates: Mapping[int, tuple[bytes, bytes]] = field(repr=False)
+    updates: Mapping[int, tuple[bytes, Octets]] = field(repr=False)
     """Member to (layout, payload)."""
 
 
@@ -105,7 +106,7 @@ class MergeReply:
     member: int
     certificate: Certificate
     signature: bytes
-    merged: bytes = field(default=b"", repr=False)
+    merged: Octets = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +191,7 @@ class HeldSum:
     threshold: int
     included: tuple[int, ...]
     layout: bytes
-    merged: bytes = field(repr=False)
+    merged: Octets = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

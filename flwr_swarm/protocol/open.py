@@ -14,6 +14,7 @@ from .._exceptions import (
 )
 from ..encryption import Dealt, ThresholdScheme
 from .ledger import CertifyCall, LedgerCall
+from .lineage import held_sum
 from .member import (
     SwarmMember,
     certificate_digest,
@@ -72,7 +73,7 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
     dealt = {sender: _dealt(request, current, sender) for sender in certificate.included}
     context = round_context(view, current.number, current.parent)
     keys = site.identity.share_keys()
-    memory = replace(memory, opened={current.number: digest})
+    memory = replace(_settled(site, memory, current), opened={current.number: digest})
     scheme = ThresholdScheme()
     try:
         opening = scheme.opening(dealt, context=context, receiver=me.index, private_keys=keys)
@@ -89,6 +90,13 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
         return memory, OpenReply(member=me.index, complaints=tuple(complaints.values()))
     memory = replace(memory, opening=(current.number, opening))
     return memory, OpenReply(member=me.index, opening=opening)
+
+
+def _settled(site: SwarmMember, memory: Memory, certified: Round) -> Memory:
+    """`memory` without the sum of an older round, which leads to no model any more."""
+    pending = memory.pending
+    later = pending is not None and pending.parent.round > certified.number
+    return replace(memory, held=held_sum(site, certified), pending=pending if later else None)
 
 
 def _certified(view: LedgerView, number: int) -> Round:

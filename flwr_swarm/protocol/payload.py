@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import encryption
 from .._exceptions import WireError
+from .._octets import Octets
 from ..encryption import wire
 from ..encryption.hashes import ciphertext_hash
 from ..encryption.parameters import DEFAULT
@@ -77,7 +78,7 @@ class Parsed:
     ciphertext: wire.Ciphertext | None = field(default=None, repr=False)
 
 
-def parse_payload(kind: Encryption, layout: bytes, payload: bytes, sender: int) -> Parsed:
+def parse_payload(kind: Encryption, layout: bytes, payload: Octets, sender: int) -> Parsed:
     """Read a payload and its layout; `WireError` if one is malformed.
 
     With the sender in its hash, a hash that another member copies from a pending transaction is
@@ -95,26 +96,26 @@ def parse_payload(kind: Encryption, layout: bytes, payload: bytes, sender: int) 
     return Parsed(hash=digest, form=form, ciphertext=ciphertext)
 
 
-def payload_hash(kind: Encryption, layout: bytes, payload: bytes, sender: int) -> bytes:
+def payload_hash(kind: Encryption, layout: bytes, payload: Octets, sender: int) -> bytes:
     """32 bytes that fix payload, layout and sender. A malformed payload raises `WireError`."""
     return parse_payload(kind, layout, payload, sender).hash
 
 
-def _plain_form(payload: bytes) -> Hashable:
+def _plain_form(payload: Octets) -> Hashable:
     arrays, metrics, names = decode_plain(payload)
     forms = tuple((name, array.dtype.str, array.shape) for name, array in arrays.items())
     sizes = ((n, len(v) if isinstance(v, list) else None) for n, v in metrics.items())
     return names, forms, frozenset(sizes)
 
 
-def aggregate_hash(kind: Encryption, merged: bytes) -> bytes:
+def aggregate_hash(kind: Encryption, merged: Octets) -> bytes:
     """32 bytes that fix the merge: of the canonical sum, or of the list of inputs."""
     if kind == "threshold":
         return encryption.aggregate_hash(merged)
     return tagged_hash("aggregate", merged)
 
 
-def plain_hash(payload: bytes) -> bytes:
+def plain_hash(payload: Octets) -> bytes:
     """Hash of a plaintext payload. Only its canonical encoding has one."""
     arrays, metrics, names = decode_plain(payload)
     if encode_plain(arrays, metrics, names) != payload:
@@ -148,7 +149,7 @@ def encode_plain(arrays: Arrays, metrics: Metrics, names: tuple[str, str]) -> by
 
 
 def decode_plain(
-    payload: bytes,
+    payload: Octets,
 ) -> tuple[dict[str, np.ndarray[Any, Any]], Metrics, tuple[str, str]]:
     """Arrays, metrics and record names of a plaintext payload.
 
@@ -161,7 +162,7 @@ def decode_plain(
         size = int.from_bytes(payload[4:8], "big")
         if payload[:4] != _MAGIC or size > min(_LONGEST_HEADER, len(payload) - 8):
             raise ValueError
-        header = parse_json(payload[8 : 8 + size], deepest=4)
+        header = parse_json(bytes(payload[8 : 8 + size]), deepest=4)
         position, arrays = 8 + size, {}
         for name, dtype_name, shape in header["arrays"]:
             if not _PLAIN_DTYPE.fullmatch(str(dtype_name)):
@@ -192,7 +193,7 @@ def encode_arrays(arrays: Arrays) -> bytes:
     return encode_plain(arrays, {}, ("", ""))
 
 
-def decode_arrays(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
+def decode_arrays(data: Octets) -> dict[str, np.ndarray[Any, Any]]:
     """What `encode_arrays` wrote; anything else is a `WireError`."""
     return decode_plain(data)[0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import combinations
 from math import comb
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .. import encryption
 from .._exceptions import OpeningRejected, WireError
+from .._octets import Octets
 from ..encryption import ThresholdScheme, wire
 from ..encryption.dealing import visible_fault
 from ..encryption.dealing_wire import read_proof
@@ -44,7 +45,7 @@ class Merged:
 
     certificate: Certificate
     signatures: Signatures
-    merged: bytes = field(repr=False)
+    merged: Octets = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +58,13 @@ class Opened:
         Lane sums over the included members.
     openings : mapping of int to bytes
         The t openings that agree; they prove the next model to the committee.
+    false : tuple of int
+        Holders whose opening is found not to agree with these. More than t are not looked for.
     """
 
     lanes: NDArray[np.uint64] = field(repr=False)
     openings: Mapping[int, bytes] = field(repr=False)
+    false: tuple[int, ...] = ()
 
 
 def accepted_seals(
@@ -239,10 +243,11 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
     if len(openings) < threshold:
         raise OpeningRejected(
             f"{len(openings)} of {len(view.seated)} holders returned their opening, "
-            f"{threshold} are needed; the round's sum stays sealed for ever"
+            f"{threshold} are needed; without them the round's sum stays sealed"
         )
     context = round_context(view, view.current.number, view.current.parent)
     seed = merged.certificate.aggregate_hash
+    failed: list[set[int]] = []
     for subset in _subsets(sorted(openings), threshold, seed):
         chosen = {holder: openings[holder] for holder in subset}
         try:
@@ -254,13 +259,20 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
                 included=len(merged.certificate.included),
             )
         except (OpeningRejected, WireError):
+            failed.append(set(subset))
             continue
-        return Opened(lanes=lanes, openings=chosen)
+        return Opened(lanes=lanes, openings=chosen, false=at_odds(failed, chosen))
     raise OpeningRejected(
         f"no {threshold} of the {len(openings)} openings open the sum; a member encrypted under "
         "another key than it dealt, or too many holders answered falsely. The round leaves the "
         "model as it was"
     )
+
+
+def at_odds(failed: Iterable[Set[int]], agreeing: Collection[int]) -> tuple[int, ...]:
+    """Whose opening alone can be why these subsets failed, as `agreeing` open the sum."""
+    rests = [tried - set(agreeing) for tried in failed]
+    return tuple(sorted(set().union(*(rest for rest in rests if len(rest) == 1))))
 
 
 def _subsets(holders: Sequence[int], size: int, seed: bytes) -> Iterator[tuple[int, ...]]:

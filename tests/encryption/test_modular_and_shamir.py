@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from encryption_support import Q, deterministic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flwr_swarm._exceptions import ConfigurationError
 from flwr_swarm.encryption import modular
-from flwr_swarm.encryption.randomness import expand_public, uniform
+from flwr_swarm.encryption.randomness import expand_public, public_matrix_row, uniform
 from flwr_swarm.encryption.shamir import evaluate, interpolate, split
 
 edges = [0, 1, 2, 2**14, 2**30 - 1, 2**30, 2**46 - 1, 2**46, 2**59, Q // 2, Q - 2, Q - 1]
@@ -134,6 +136,33 @@ def test_public_expansion_is_below_its_modulus_and_its_prefixes_agree(modulus, c
     assert values.size == count
     assert values.max() < modulus
     assert np.array_equal(expand_public(domain, count + 50, modulus)[:count], values)
+
+
+@given(st.integers(2, 2**20), st.integers(1, 300), st.integers(0, 2**32 - 1), st.binary(max_size=8))
+def test_public_rows_are_below_their_modulus_and_their_prefixes_agree(modulus, count, row, domain):
+    seed = hashlib.sha256(domain).digest()
+    values = public_matrix_row(seed, row, count, modulus)
+    assert values.size == count
+    assert values.max() < modulus
+    assert np.array_equal(public_matrix_row(seed, row, count + 50, modulus)[:count], values)
+
+
+def test_a_public_row_is_the_keystream_of_aes():
+    """AES-256 of the row's number and a counter, with nothing but AES itself (FIPS 197)."""
+    seed, row = bytes(range(32)), 0x01020304
+    block = Cipher(algorithms.AES(seed), modes.ECB()).encryptor()  # noqa: S305 - AES itself
+    stream = b"".join(block.update(row.to_bytes(4, "big") + i.to_bytes(12, "big")) for i in (0, 1))
+    expected = [int.from_bytes(stream[k : k + 8], "little") % 2**60 for k in range(0, 32, 8)]
+    assert public_matrix_row(seed, row, 4).tolist() == expected
+
+
+def test_public_rows_differ_by_seed_and_by_number():
+    rows = [
+        public_matrix_row(seed, row, 8).tobytes()
+        for seed in (bytes(32), bytes(31) + b"\1")
+        for row in (0, 1, 2**32 - 1)
+    ]
+    assert len(set(rows)) == len(rows)
 
 
 def test_uniform_draws_skip_words_that_are_not_below_q():

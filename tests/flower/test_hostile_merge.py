@@ -98,16 +98,18 @@ def other_sum(message: Message, swarm: Bench) -> bytes:
 
 @pytest.mark.parametrize("signed", [False, True], ids=["sum swapped", "sum swapped and signed"])
 def test_a_wrong_sum_from_the_leader_is_never_opened(
-    bench: Callable[..., Bench], signed: bool
+    bench: Callable[..., Bench], caplog: pytest.LogCaptureFixture, signed: bool
 ) -> None:
     """The relay alters it, or the leader itself signs it: the next leader takes over."""
     swarm = bench(merge_seconds=2)
     wrong: list[bytes] = []
+    leaders: list[int] = []
 
     def lie(member: int, message: Message) -> Message:
         view = swarm.view()
         if view.current.view > 0 or member != view.current.leader:
             return message
+        leaders.append(member)
         merged = other_sum(message, swarm)
         wrong.append(aggregate_hash("threshold", merged))
         set_blob(message.content, "merged", merged)
@@ -127,6 +129,14 @@ def test_a_wrong_sum_from_the_leader_is_never_opened(
     assert len(wrong) == 1
     assert certificate.view == 1
     assert certificate.aggregate_hash != wrong[0]
+    said = [r.getMessage() for r in caplog.records]
+    others = [[m for m in EVERYONE if m not in leaders], leaders]
+    groups = " / ".join(map(str, sorted(others)))
+    differ = f"merge of round 1: members signed different sums: {groups}; the leader is"
+    assert any(line.startswith(differ) for line in said) is signed
+    assert any("signed different sums" in line for line in said) is signed
+    unlike = f"the sum of leader {leaders[0]} is not the one that it signed"
+    assert any(unlike in line for line in said) is not signed
 
 
 def test_a_leader_whose_sums_never_arrive_right_leaves_the_round_void(

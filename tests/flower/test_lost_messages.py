@@ -114,3 +114,29 @@ def test_a_site_that_dies_over_every_message_costs_three_and_no_more(
     asked = [Fields(message.content).number("view") for message in swarm.bench.messages("merge", 1)]
     assert max(Counter(asked).values()) <= 3
     assert swarm.ledger(0).view().current.phase is Phase.CERTIFIED
+
+
+@pytest.mark.parametrize("lost", [{0, 1}, {0, 1, 2, 3}], ids=["two", "all"])
+def test_updates_that_were_sealed_and_never_arrived_are_asked_for_again(
+    founded: Callable[..., Founded], caplog: pytest.LogCaptureFixture, lost: set[int]
+) -> None:
+    """Members sealed in time; the relay's own time was over before it heard of it."""
+    caplog.set_level("WARNING", "flwr.swarm")
+    swarm = founded(4)
+    swarm.bench.to_relay["seal"] = lambda member, message: None if member in lost else message
+    train(swarm, 1)
+    current = swarm.ledger(0).view().current
+    assert current.certificate.included == (0, 1, 2, 3)
+    assert current.view == 0, "no leader lost its turn"
+    assert {member for phase, member, _ in swarm.bench.sent if phase == "recall"} == lost
+    assert f"the sealed updates of members {sorted(lost)} did not arrive" in caplog.text
+
+
+def test_a_sum_that_can_do_without_a_lost_update_is_not_kept_waiting_for_it(
+    founded: Callable[..., Founded],
+) -> None:
+    swarm = founded(4)
+    swarm.bench.to_relay["seal"] = lambda member, message: None if member == 0 else message
+    train(swarm, 1)
+    assert swarm.ledger(0).view().current.certificate.included == (1, 2, 3)
+    assert swarm.bench.messages("recall") == []

@@ -44,6 +44,8 @@ class Certified:
     """Hash of the model that the honest recomputation leads to; None if it leads nowhere."""
     taken: dict[int, bytes] = field(default_factory=dict)
     """Honest member to the model that it recomputed from openings."""
+    agreed: set[tuple[int, bytes]] = field(default_factory=set)
+    """Honest members with each model that they said they recomputed: this book checked it then."""
 
 
 class Book:
@@ -155,20 +157,24 @@ class Book:
         assert last is not None
         assert last.certificate is not None
         entry = self.certificates[certificate_digest(last.certificate)]
+        if (member, offered) in entry.agreed:
+            self.world.reached["agreed to again"] += 1
+            return
         if not proof.openings:
             assert offered == entry.parent, f"member {member} took a model that nobody certified"
             self.world.reached["unopened round passed over"] += 1
-            return
-        entry.taken[member] = offered
-        models = set(entry.taken.values())
-        assert len(models) == 1, f"members hold different models of round {last.number}"
-        assert models == {entry.model}, f"member {member} holds another model than the honest one"
-        self.world.reached["recomputed"] += 1
+        else:
+            entry.taken[member] = offered
+            models = set(entry.taken.values())
+            assert len(models) == 1, f"members hold different models of round {last.number}"
+            assert models == {entry.model}, f"member {member} holds another than the honest model"
+            self.world.reached["recomputed"] += 1
+        entry.agreed.add((member, offered))
 
     def sealing(
         self, member: int, view: LedgerView, proof: ModelProof, parent: Parent, verified: bool
     ) -> None:
-        """An honest member is about to seal what it trained on `parent`."""
+        """An honest member agrees to train on `parent`."""
         self.world.keep(parent.model, parent.state)
         if verified:
             self.took(member, view, proof, parent.hash)

@@ -102,7 +102,7 @@ class Ending:
             for reply in site.misbehave(parcel, (self.seed + self.told) % ways):
                 relay.take(reply, site.index)
             return
-        relay.take(site.honestly(parcel), site.index)
+        relay.take(site.start(parcel), site.index)
         if manner == "hasty" and parcel.kind == "open" and not self.told:
             self.told += 1
             (offer,) = (
@@ -123,23 +123,31 @@ class Ending:
             for voter in others:
                 if world.state.members[site.index].suspended:
                     voter.node.submit(VoteCall(proposal=number, support=True))
-            assert not world.state.members[site.index].suspended
+            voted_back = not world.state.members[site.index].suspended
+            assert voted_back, f"honest member {site.index} stays suspended"
             world.reached["reinstated"] += 1
 
     def _everybody_seals(self, relay: Relay) -> None:
         """The round after: every honest member takes the opened model, and no other.
 
-        If somebody opened that round on another model, it is the one after that.
+        If somebody opened that round on another model, or while an honest member was suspended, it
+        is the one after that.
         """
-        if not self.world.state.running:
-            self._reinstate()
-        current = self.world.state.current.round
-        parent = model_hash(relay.model, relay.state)
-        if self.world.state.running and current.parent != parent:
+        state = self.world.state
+        for _ in range(ROUNDS):
+            if not state.running:
+                self._reinstate()
+                break
+            suspended = any(state.members[site.index].suspended for site in self.honest)
+            if not suspended and state.current.round.parent == model_hash(relay.model, relay.state):
+                break
             self._round(relay)
+            state = self.world.state
+        parent = model_hash(relay.model, relay.state)
         for parcel in relay.act():
             if not isinstance(self.sites[parcel.to], Faulty):
                 relay.take(self.sites[parcel.to].start(parcel), parcel.to)
         seals = self.world.state.current.round.seals
         sealed = {seal.member for seal in seals if seal.parent == parent}
-        assert sealed >= {site.index for site in self.honest}
+        missing = {site.index for site in self.honest} - sealed
+        assert not missing, f"members {missing} do not seal on the opened model"

@@ -12,6 +12,7 @@ import numpy as np
 from crooked import crooked
 from machine_relay import Relay
 from machine_site import CHARGE, LAYOUT, Site
+from machine_tricks import doubled, shifted
 from machine_world import CHAIN_ID, CONTRACT, Parcel, World, altered
 
 from flwr_swarm import encryption
@@ -21,10 +22,8 @@ from flwr_swarm.encryption.cipher import encrypt
 from flwr_swarm.encryption.complaint import complain
 from flwr_swarm.encryption.holding import held_share
 from flwr_swarm.encryption.key import OneTimeKey
-from flwr_swarm.encryption.parameters import DEFAULT, DEGREE, MODULUS
+from flwr_swarm.encryption.parameters import DEFAULT, DEGREE
 from flwr_swarm.encryption.randomness import Stream, uniform
-from flwr_swarm.encryption.ring import common_polynomial
-from flwr_swarm.encryption.shamir import interpolation_weights
 from flwr_swarm.protocol.ledger import CertifyCall, LedgerCall, SealCall
 from flwr_swarm.protocol.member import holder_keys, round_context
 from flwr_swarm.protocol.messages import (
@@ -68,7 +67,7 @@ class Faulty(Site):
     def __init__(self, world: World, index: int, relay: Callable[[], Relay]) -> None:
         super().__init__(world, index, keystore=False)
         self.relay = relay
-        self.die = random.Random(index)  # noqa: S311
+        self.die = random.Random(100 * world.seed + index)  # noqa: S311
         self.spent: bytes | None = None
         """Its last own ciphertext."""
 
@@ -82,7 +81,7 @@ class Faulty(Site):
             if how == SILENT:
                 return []
             if how == HONEST:
-                return [self.honestly(parcel)]
+                return [self.start(parcel)]
             if parcel.kind == "seal":
                 return self._seal_falsely(parcel, how)
             if parcel.kind == "merge":
@@ -92,12 +91,9 @@ class Faulty(Site):
             self.world.reached[f"faulty stopped: {type(error).__name__}"] += 1
             return []
 
-    def honestly(self, parcel: Parcel) -> Any:
-        return self.start(parcel)
-
     def recall(self, request: RecallRequest) -> RecallReply | None:
-        """To another relay: nothing, another round's sum, altered bytes, a model of its own."""
-        how = self.die.choice(RECALLS)
+        """To another relay, each time: nothing, altered bytes, or a model of its own."""
+        how = RECALLS[(self.world.seed + self.index) % len(RECALLS)]
         self.world.reached[f"faulty recall: {how}"] += 1
         honest = super().recall(request)
         if how in (SILENT, HONEST) or honest is None:
@@ -158,13 +154,14 @@ class Faulty(Site):
             proof=sealed.proof,
         )
         hashes = [encryption.envelope_hash(e) for e in envelopes]
+        reveals = view.members[self.index].reveals
         call = SealCall(
             round=number,
             parent=parent,
             payload_hash=payload_hash("threshold", layout, payload, self.index),
             shares_hash=encryption.shares_hash(hashes, sealed.proof),
-            reveal=self._secret(view, 0),
-            commitment=self.keys.commitment(CHAIN_ID, CONTRACT, self._reveals(view) + 1),
+            reveal=self.keys.secret(CHAIN_ID, CONTRACT, reveals),
+            commitment=self.keys.commitment(CHAIN_ID, CONTRACT, reveals + 1),
             epsilon=view.members[self.index].epsilon + CHARGE,
             verified=how in {"a false witness", "another model"},
         )
@@ -174,7 +171,7 @@ class Faulty(Site):
             return []
         self.call(call)
         if how == "another payload than sealed":
-            return [replace(reply, payload=self._fresh(view, context))]
+            return [replace(reply, payload=self._sealed(view, context, lanes, []).payload)]
         return [reply]
 
     def _sealed(
@@ -201,27 +198,6 @@ class Faulty(Site):
                 parameters=DEFAULT,
             )
         return Sealed(payload=payload, envelopes=envelopes, proof=proof)
-
-    def _fresh(self, view: LedgerView, context: RoundContext) -> bytes:
-        lanes = np.zeros(16, dtype=np.uint32)
-        return (
-            ThresholdScheme()
-            .seal(
-                lanes,
-                context=context,
-                sender=self.index,
-                holders=holder_keys(view),
-                threshold=view.policy.threshold,
-                random=self.world.random,
-            )
-            .payload
-        )
-
-    def _reveals(self, view: LedgerView) -> int:
-        return view.members[self.index].reveals
-
-    def _secret(self, view: LedgerView, ahead: int) -> bytes:
-        return self.keys.secret(CHAIN_ID, CONTRACT, self._reveals(view) + ahead)
 
     # --- trip 2 --------------------------------------------------------------------------------
 
@@ -321,24 +297,3 @@ class Faulty(Site):
             for sender in senders
         ]
         return reduce(modular.add, shares, np.zeros(DEGREE, dtype=np.uint64))
-
-
-def shifted(share: Any, context: RoundContext, holder: int, chosen: Sequence[int]) -> Any:
-    """A share with which the `chosen` open the first chunk to a sum of the holder's own choice.
-
-    It moves the key by what turns the first chunk's message into another without any noise.
-    """
-    step = DEFAULT.step * 5
-    common = common_polynomial(context.common_seed(), 0)
-    weight = dict(zip(chosen, interpolation_weights(list(chosen), at=0), strict=True))
-    inverse = pow(weight.get(holder, 1), -1, MODULUS)
-    moves = [step * pow(int(a), -1, MODULUS) * inverse % MODULUS for a in common]
-    return modular.subtract(share, np.array(moves, dtype=np.uint64))
-
-
-def doubled(payload: bytes) -> bytes:
-    """Twice another's update, under twice its key."""
-    once = wire.read_ciphertext(payload, DEFAULT)
-    twice = modular.add(once.residues, once.residues)
-    packed = [wire.pack_residues(chunk) for chunk in twice]
-    return wire.write_ciphertext(once.lanes, packed, DEFAULT)

@@ -103,6 +103,15 @@ class Relay:
             for i in range(self.world.n)
         ]
 
+    def evaluations(self) -> list[Parcel]:
+        """The model that the last certificate leads to, for evaluation, once its sum is open."""
+        view = self.world.view()
+        certified = last_certified(view)
+        if certified is None or certified.number not in self.found:
+            return []
+        self.follow(view)
+        return self.offers(view.current.number, "evaluate")
+
     def _merging(self, view: LedgerView) -> list[Parcel]:
         current = view.current
         turn = (current.number, current.view)

@@ -51,7 +51,8 @@ class Hostile(RoundMachine):
     @rule(what=fates("lost", "bent", "bent"), order=numbers, to_all=st.integers(-3, 8))
     def evaluation(self, what: list[tuple[str, int]], order: int, to_all: int) -> None:
         number = self.world.state.current.round.number
-        self.trip(self.relay.offers(number, "evaluate"), what, to_all, order)
+        offers = self.relay.evaluations() or self.relay.offers(number, "evaluate")
+        self.trip(offers, what, to_all, order)
 
     @precondition(lambda self: self.world.past)
     @rule(which=numbers, to=seats)
@@ -123,6 +124,8 @@ class Crashes:
 
     world: World
     sites: list[Site]
+    lost: frozenset[int] = frozenset()
+    """Who lost its state."""
 
     @rule(which=seats)
     def a_site_goes_down_or_comes_back(self, which: int) -> None:
@@ -134,10 +137,11 @@ class Crashes:
     @rule(which=seats)
     def a_site_loses_its_state_but_not_its_keystore(self, which: int) -> None:
         """As many as may be faulty: who forgot the sum cannot confirm the model."""
-        site = self.sites[which % len(self.sites)]
-        self.lost = getattr(self, "lost", set()) | {site.index}
-        faulty = self.world.book.faulty
-        if site.keystore and len(self.lost | faulty) <= self.world.f:
+        gone = self.lost | self.world.book.faulty
+        may = [s for s in self.sites if s.keystore and len(gone | {s.index}) <= self.world.f]
+        if may:
+            site = may[which % len(may)]
+            self.lost |= {site.index}
             site.forget()
 
 
@@ -145,7 +149,9 @@ class Crashing(Crashes, RoundMachine):
     """Sites, relay and chain nodes stop and come back between any two steps; clocks differ."""
 
     @rule(
-        what=fates("lost", "crash", "crash", "pause", "silent chain", "unheard", "reply lost"),
+        what=fates(
+            "lost", "crash", "crash", "pause", *["silent chain"] * 3, "unheard", "reply lost"
+        ),
         order=numbers,
     )
     def requests_go_out(self, what: list[tuple[str, int]], order: int) -> None:
@@ -160,16 +166,30 @@ class Anything(Crashes, Hostile):
         self.trip(self.relay.act(), what, -1, order)
 
 
+class Resuming(RoundMachine):
+    """Rounds go by, then another relay comes, and faulty members lie to it."""
+
+    resumes = True
+
+    @rule(trips=st.integers(4, 8))
+    def rounds_go_by(self, trips: int) -> None:
+        """So that the model is another than the first, which every relay has."""
+        self.the_relay_goes_on(trips)
+
+
 class Forking(Hostile):
     """The chain loses the block with a certificate: beyond what is assumed, and still no share."""
 
     ends = False
 
-    @precondition(lambda self: self.world.state.current.round.phase is Phase.MERGING)
     @rule(some=st.integers(0, 2**MOST - 1), without=numbers)
     def two_certificates_in_two_branches(self, some: int, without: int) -> None:
         """Some holders see the first; then the next leader's certificate names another set."""
         relay, world = self.relay, self.world
+        if world.state.current.round.phase is not Phase.MERGING:
+            self.trip(relay.act(), [], -1, 0)
+        if world.state.current.round.phase is not Phase.MERGING:
+            return
         self.trip(self.merge_requests(), [], -1, 0)
         asked = relay.act() or relay.act()
         self.trip([p for p in asked if p.kind == "open" and some >> p.to & 1], [], -1, 0)

@@ -7,11 +7,9 @@ disk is gone after a crash; what has left the site cannot be taken back, so it g
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
 from typing import Any
 
-from flwr.app import Context, RecordDict
-from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
+from machine_disk import Disk
 from machine_world import Node, Parcel, World, keys_of
 
 from flwr_swarm._exceptions import (
@@ -22,7 +20,6 @@ from flwr_swarm._exceptions import (
     TransactionRefused,
 )
 from flwr_swarm.flower import replay as replaying
-from flwr_swarm.flower.state import load_memory, save_memory
 from flwr_swarm.protocol import lineage, merge, seal
 from flwr_swarm.protocol import member as member_module
 from flwr_swarm.protocol import open as open_module
@@ -40,14 +37,6 @@ WEIGHTS = (120.0, 80.0, 200.0, 40.0, 160.0, 90.0, 10.0)
 LAYOUT = (("loss", 0),)
 CHARGE = 1000
 """Micro-epsilon of one round's training."""
-
-
-@dataclass
-class Disk:
-    """What outlives a crash."""
-
-    memory: Memory = field(default_factory=Memory)
-    epsilon: int = 0
 
 
 class Site:
@@ -104,7 +93,7 @@ class Site:
             self.running.close()
             self.running = None
         self.node.silent, self.node.swallows = 0, False
-        self.disk.memory = through_bytes(self.disk.memory)
+        self.disk.read_again()
 
     def forget(self) -> None:
         """A new run: Flower's state of the old one is gone, the keystore is not."""
@@ -150,6 +139,7 @@ class Site:
             if view.current.phase is Phase.SEALING or isinstance(error, KeyDrawn):
                 self._abstain(request.round)
             raise
+        self.world.book.sealing(self.index, view, request.proof, task.parent, task.verified)
         self.disk.memory = task.memory
         yield "saving the model"
         self.disk.epsilon += CHARGE
@@ -171,7 +161,6 @@ class Site:
         self.world.book.drew(self.index, request.round)
         yield "encrypting"
         self.world.book.encrypted(self.index, sealing.call.payload_hash, sealing.reply, lanes)
-        self.world.book.sealing(self.index, view, request.proof, task.parent, task.verified)
         self.disk.memory = sealing.memory
         yield "saving what it seals"
         self._submit(sealing.call)
@@ -298,13 +287,3 @@ class Site:
             self.node.submit(call)
         except LedgerError as error:
             self.world.reached[f"{type(call).__name__} failed: {type(error).__name__}"] += 1
-
-
-def through_bytes(memory: Memory) -> Memory:
-    """A memory as it comes back from the bytes that Flower keeps."""
-    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config={})
-    save_memory(context, memory)
-    written = recorddict_to_proto(context.state).SerializeToString()
-    message = type(recorddict_to_proto(RecordDict())).FromString(written)
-    context.state = recorddict_from_proto(message)
-    return load_memory(context)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
+import weakref
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -121,6 +122,7 @@ class World:
             terms=self.terms.to_json(),
         )
         self.clock = START
+        self.seed = seed
         self.random = random.Random(seed).randbytes  # noqa: S311
         self.wire: list[Parcel] = []
         self.past: list[Parcel] = []
@@ -191,11 +193,12 @@ class World:
         """The file of promises beside a member's keystore."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(dir=_FAST if _FAST.is_dir() else None))
+            self._gone = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         return Promises(self._folder / str(member))
 
     def close(self) -> None:
         if self._folder is not None:
-            shutil.rmtree(self._folder)
+            self._gone()
             self._folder = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -11,6 +12,9 @@ from machine_ending import Ending
 from machine_world import Parcel
 from planted import RECALLS, Patch
 from test_each_way import SWARM, Run
+
+from flwr_swarm.protocol.memory import Memory
+from flwr_swarm.protocol.types import Phase
 
 TRIPS = range(7)
 """Two rounds of three trips."""
@@ -80,3 +84,18 @@ def test_a_planted_fault_of_recall_is_found(
     plant(monkeypatch)
     with pytest.raises(AssertionError):
         test_another_relay_goes_on_after_any_trip(False)
+
+
+def test_a_model_that_cannot_be_proven_again_is_not_refused_by_who_agreed_to_it() -> None:
+    """Round 2 was opened, two sealed its model in vain, and t openings are no longer to be had."""
+    run = interrupted(6, SWARM, False)
+    asked(run, run.relay.act()[::2])
+    run.world.clock = run.world.deadline + 1
+    asked(run, run.relay.act())
+    assert run.world.state.current.round.phase is Phase.VOID
+    run.sites[3].disk.memory = Memory()  # it comes back under its keystore's keys
+    run.sites[1].disk.memory = replace(run.sites[1].disk.memory, opening=None, given=None)
+    run.relay = Ending(run.world, run.sites, 1).resumed()
+    assert not run.relay.proof.openings
+    Ending(run.world, run.sites, 1).check(run.relay)
+    assert run.world.reached["agreed to again"]

@@ -12,24 +12,35 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from machine_base import NIGHTLY, REACHED, RoundMachine
 from machine_memo import memoised
-from machine_rules import Anything, Byzantine, Crashing, Forking, Hostile
+from machine_rules import Anything, Byzantine, Crashing, Forking, Hostile, Resuming
 
 MORE = 20 if NIGHTLY else 1
 LIMIT = 0 if NIGHTLY else 1200
-RANDOM = {Hostile: 5, Byzantine: 4, Crashing: 3, Anything: 2, Forking: 2}
+RANDOM = {Hostile: 4, Byzantine: 3, Crashing: 3, Anything: 2, Resuming: 1, Forking: 3}
 """How many tests, each of `A_PART` examples that differ from run to run."""
-A_PART, FIXED = 250, 200
-"""Together 5,000: 16 random parts, and each of five machines once with fixed examples."""
+A_PART, FIXED = 240, 200
+"""Together 5,040: 16 random parts, and each of six machines once with fixed examples."""
 PARTS = [(machine, part) for machine, parts in RANDOM.items() for part in range(parts)]
-REACHED_BY_ALL = {"Certified", "opened", "recomputed", "another leader", "resumed: merging"}
+REACHED_BY_ALL = {
+    "Certified",
+    "opened",
+    "recomputed",
+    "evaluated",
+    "another leader",
+    "resumed: merging",
+}
 WANTED: dict[type[RoundMachine], set[str]] = {
-    Hostile: {"RoundVoided", "ModelRefused", "NotCertified", "SealMismatch", "evaluated"},
-    Byzantine: {"RoundVoided", "OpenerBlamed", "no certified round lost"},
-    Crashing: {"ChainUnreachable", "state lost", "sealed again", "resumed: sealing"},
-    Anything: {"RoundVoided", "ProtocolError", "state lost", "sealed again"},
+    Hostile: {"RoundVoided", "ModelRefused", "SealMismatch", "StaleRound"},
+    Byzantine: {"RoundVoided", "ModelRefused", "SealMismatch"},
+    Crashing: {"ChainUnreachable", "sealed again", "resumed: sealing"},
+    Anything: {"RoundVoided", "SealMismatch", "sealed again"},
+    Resuming: {"resumed: certified", "opened again by another relay"},
     Forking: {"fork", "AlreadyOpened", "ModelRefused"},
 }
-"""What happens often. Each single way is tried in `test_each_way`."""
+"""What happens often, 20 times at least; what is rare is tried for certain in `test_rare_events`.
+
+The system's randomness is in keys and leaders, so that even fixed examples differ a little.
+"""
 
 
 def run(machine: type[RoundMachine], examples: int, **changes: Any) -> None:
@@ -46,8 +57,8 @@ def run(machine: type[RoundMachine], examples: int, **changes: Any) -> None:
                 **changes,
             ),
         )
-    assert REACHED["examples"] >= examples
-    print(f"{machine.__name__}: {REACHED['examples']} examples, {dict(sorted(REACHED.items()))}")
+    print(f"{machine.__name__}: {dict(sorted(REACHED.items()))}")
+    assert REACHED["examples"] >= examples, "fewer examples came to their end than were asked for"
 
 
 @pytest.mark.timeout(LIMIT)
@@ -61,6 +72,7 @@ def test_promises_hold(machine: type[RoundMachine], part: int) -> None:
 @pytest.mark.timeout(LIMIT)
 @pytest.mark.parametrize("machine", WANTED, ids=lambda machine: machine.__name__)
 def test_promises_hold_and_everything_is_tried(machine: type[RoundMachine]) -> None:
-    """The same examples in each run, so that what they reach is no matter of luck."""
+    """Nearly the same examples in each run, so that what they reach is no matter of luck."""
     run(machine, FIXED * MORE, derandomize=True, database=None)
-    assert not (REACHED_BY_ALL | WANTED[machine]) - set(REACHED)
+    missing = (REACHED_BY_ALL | WANTED[machine]) - set(REACHED)
+    assert not missing, f"never reached: {missing}"

@@ -34,7 +34,7 @@ from flwr_swarm.protocol.memory import Memory
 from flwr_swarm.protocol.merge import merge
 from flwr_swarm.protocol.messages import MergeReply, MergeRequest, OpenReply, OpenRequest
 from flwr_swarm.protocol.open import release
-from flwr_swarm.protocol.relay import Merged, conclude, tally
+from flwr_swarm.protocol.relay import Merged, at_odds, conclude, tally
 from flwr_swarm.protocol.terms import Terms
 from flwr_swarm.protocol.types import LedgerView, Phase
 
@@ -281,6 +281,24 @@ def test_one_faulty_holder_is_tolerated_and_the_sum_is_right(scene: Scene, liar:
         opened = conclude(scene.certified, merged_of(scene), replies)
         assert np.array_equal(opened.lanes, honest)
         assert liar not in opened.openings
+        tried = liar < 3  # the lowest three are tried first; a fourth is not needed
+        assert opened.false == ((liar,) if tried else ())
+
+
+@given(
+    liars=st.sets(st.integers(0, 6), max_size=3),
+    order=st.permutations(list(combinations(range(7), 4))),
+)
+def test_no_honest_holder_is_said_to_be_at_odds(
+    liars: set[int], order: list[tuple[int, ...]]
+) -> None:
+    failed: list[set[int]] = []
+    for subset in order:
+        if liars.isdisjoint(subset):
+            among_agreeing = {m for m in liars if any(f - {m} <= {*subset} for f in failed)}
+            assert set(at_odds(failed, subset)) == among_agreeing
+            return
+        failed.append(set(subset))
 
 
 def test_two_faulty_holders_of_four_leave_the_sum_sealed(scene: Scene) -> None:
@@ -297,4 +315,5 @@ def test_a_member_forgets_nothing_it_said(scene: Scene) -> None:
         assert site.memory != Memory()
         assert list(site.memory.signed) == [(1, 0)]
         assert list(site.memory.opened) == [1]
-        assert site.memory.pending.included == (0, 1, 2, 3), member
+        assert site.memory.pending is None, member  # certified, and opened
+        assert site.memory.held.included == (0, 1, 2, 3), member

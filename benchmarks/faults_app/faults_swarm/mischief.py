@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,9 @@ def mischief(message: Message, context: Context, call_next: Next) -> Message:
     fields = message.content.config_records.get(FIELDS) if message.has_content() else None
     if fields is None:
         return call_next(message, context)
-    phase = str(fields["phase"])
-    told = orders(int(fields.get("round", 0)), phase)
+    phase, number = str(fields["phase"]), int(fields.get("round", 0))
+    Path(f"at-{number}-{phase}").touch()  # so that the benchmark can tell who is at it
+    told = orders(number, phase)
     TRAINING.update(told)
     time.sleep(float(told.get("linger_before", 0.0)))
     for name, bend in _BENT.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -19,8 +21,13 @@ from .orders import orders
 app = ServerApp()
 
 
+MODELS = Path("models")
+
+
 class Hostile(SwarmStrategy):
-    """Sends another model to one member, or to all, when it is told so."""
+    """Sends another model to one member, or to all, when it is told so; once a round."""
+
+    _done: frozenset[tuple[int, int]] = frozenset()
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -28,9 +35,12 @@ class Hostile(SwarmStrategy):
         """As it should be, and then perhaps something else."""
         messages = list(super().configure_train(server_round, arrays, config, grid))
         for at, message in enumerate(messages):
-            told = _told(message)
+            told, key = _told(message), (_round(message), message.metadata.dst_node_id)
+            if key in self._done:
+                continue
             if "other_model_to_all" in told or ("other_model_to_one" in told and at == 0):
                 content = RecordDict(dict(message.content.items()))
+                self._done |= {key}
                 values = content.array_records["arrays"]["w"].numpy() + np.float32(1.0)
                 content["arrays"] = ArrayRecord({"w": Array(values.astype(np.float32))})
                 messages[at] = Message(
@@ -72,7 +82,22 @@ class Repeating:
 
 def _told(message: Message) -> dict[str, Any]:
     fields = message.content.config_records.get(FIELDS, {})
-    return orders(int(cast(int, fields.get("round", 0))), str(fields.get("phase", "")))
+    return orders(_round(message), str(fields.get("phase", "")))
+
+
+def _round(message: Message) -> int:
+    fields = message.content.config_records.get(FIELDS, {})
+    return int(cast(int, fields.get("round", 0)))
+
+
+def keep(_round: int, arrays: ArrayRecord) -> None:
+    """Save every model that the loop has, the first included."""
+    MODELS.mkdir(exist_ok=True)
+    path = MODELS / f"{time.time_ns()}.npy"
+    aside = path.with_suffix(".new")  # whoever reads it, reads all of it
+    with aside.open("wb") as file:
+        np.save(file, arrays["w"].numpy())
+    aside.replace(path)
 
 
 @app.main()
@@ -92,5 +117,10 @@ def main(grid: Grid, context: Context) -> None:
         merge_seconds=int(config["merge-seconds"]),
         stop=[Told()],
     )
-    result = strategy.start(cast(Grid, Repeating(grid)), initial, num_rounds=int(config["rounds"]))
+    result = strategy.start(
+        cast(Grid, Repeating(grid)),
+        initial,
+        num_rounds=int(config["rounds"]),
+        evaluate_fn=keep,
+    )
     np.save("model.npy", result.arrays["w"].numpy())
