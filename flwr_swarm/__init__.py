@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._exceptions import SwarmError
 
 if TYPE_CHECKING:
+    from .encryption import SharedNoise
     from .flower.joining import Consortium
     from .mod import SwarmMod, swarm_mod
     from .privacy import make_private
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Consortium",
+    "SharedNoise",
     "SwarmError",
     "SwarmMod",
     "SwarmStrategy",
@@ -30,6 +32,7 @@ __all__ = [
 
 _HOMES = {
     "Consortium": "flower.joining",
+    "SharedNoise": "encryption",
     "SwarmMod": "mod",
     "SwarmStrategy": "strategy",
     "make_private": "privacy",

@@ -206,6 +206,13 @@ class AccountantLost(PrivacyError):
     """The chain remembers more epsilon than this site's accountant does."""
 
 
+# --- audits ----------------------------------------------------------------------------------
+
+
+class GateTripped(SwarmError, AssertionError):
+    """A gate found a leak, or noise that is not what was claimed."""
+
+
 # --- evidence --------------------------------------------------------------------------------
 
 

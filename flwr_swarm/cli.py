@@ -17,6 +17,7 @@ from rich.markup import escape
 from . import __version__
 from ._exceptions import SwarmError
 from .commands import (
+    audit,
     chain,
     consortium,
     contributions,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.add_typer(member.app, name="member")
 app.add_typer(consortium.app, name="consortium")
 app.add_typer(chain.app, name="chain")
+app.command(epilog=audit.EXAMPLE)(audit.audit)
 app.command(epilog=contributions.EXAMPLE)(contributions.contributions)
 app.command(epilog=up.EXAMPLE)(up.up)
 app.command(epilog=prepare.EXAMPLE)(prepare.prepare)

@@ -24,6 +24,7 @@ from .flower.compat import with_content
 from .flower.identity import enrolling_keys, keys_of, opening_keys
 from .flower.replay import check_state, replay
 from .flower.reporting import answer_report
+from .flower.sharing import evaluated, offer_noise
 from .flower.site import Site, connect, label
 from .flower.state import load_memory
 from .flower.update import check_private, encoded, failed, offered
@@ -183,11 +184,11 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
     try:
         site.remember(task.memory)
         privacy.reconcile(site.context.state, task.me.epsilon)
-        charged = privacy.load_history(site.context.state).rounds
+        charged = offer_noise(site.context, task.terms, view.policy, model)
         reply = call_next(_stripped(message), site.context)
         check_private(site.context, view, charged)
         site.member.accept(request.place, site.ledger.view())  # not if it was stopped meanwhile
-        layout, content = encoded(reply, task)
+        layout, content = encoded(reply, task, site.context)
         site.remember(intend(task))
         sealing = finish_seal(
             site.member,
@@ -240,7 +241,7 @@ def _evaluate(site: Site, request: SealRequest, message: Message, call_next: Nex
     _expect(message, MessageType.EVALUATE)
     site.remember(memory)
     try:
-        return call_next(_stripped(message), site.context)
+        return evaluated(call_next, _stripped(message), site.context)
     except SwarmError:
         raise
     except Exception as error:

@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from ._exceptions import LedgerError, RoundVoid
+from .encryption import SharedNoise
 from .flower.clock import Clock
 from .flower.course import Course
 from .flower.founding import Founding
@@ -19,7 +20,7 @@ from .flower.joining import Consortium
 from .flower.outcome import check_same, comparable
 from .flower.results import Evaluate, Results
 from .flower.round_grid import RoundGrid
-from .flower.wrapped import Wrapped
+from .flower.wrapped import Wrapped, check_one_step
 from .protocol.quorum import SMALLEST_ENCRYPTED_SWARM
 from .protocol.relay import with_witnesses, witnesses_of
 from .protocol.terms import ENCRYPTIONS, Encryption, Terms
@@ -54,6 +55,9 @@ class SwarmStrategy(Strategy):
         smallest t with 2t > n + f, and max(3, t).
     epsilon_cap : float, optional
         Cumulative epsilon above which the contract refuses a member's seal.
+    noise : SharedNoise, optional
+        Members add the noise of differential privacy together, a share each. A round is then one
+        step at each site, with ``make_private(noise_multiplier="shared")``.
     fixed_leader : int, optional
         Member that leads every round; by default a shuffle bag elects.
     members : int, optional
@@ -100,6 +104,7 @@ class SwarmStrategy(Strategy):
         threshold: int | None = None,
         min_included: int | None = None,
         epsilon_cap: float | None = None,
+        noise: SharedNoise | None = None,
         fixed_leader: int | None = None,
         members: int | None = None,
         seal_seconds: int = 600,
@@ -122,7 +127,9 @@ class SwarmStrategy(Strategy):
             epsilon_cap=epsilon_cap,
             seal_seconds=seal_seconds,
             merge_seconds=merge_seconds,
+            noise=noise,
         )
+        check_one_step(noise, strategy, interval)
         self._founding.check(self._wrapped.weight_key, self._wrapped.spec)
         smallest = SMALLEST_ENCRYPTED_SWARM if self._wrapped.encrypted else 1
         self._clock = clock or Clock()

@@ -5,6 +5,7 @@ from .context import RoundContext
 from .dealing import Dealt
 from .envelope import generate_encryption_key
 from .hashes import aggregate_hash, envelope_hash, payload_hash, proof_hash, shares_hash
+from .noise import SharedNoise
 from .parameters import RingParameters
 from .scheme import Sealed, ThresholdScheme
 
@@ -15,6 +16,7 @@ __all__ = [
     "RingParameters",
     "RoundContext",
     "Sealed",
+    "SharedNoise",
     "ThresholdScheme",
     "aggregate_hash",
     "envelope_hash",

@@ -21,6 +21,8 @@ from flwr_swarm._exceptions import ConfigurationError, OpeningRejected, UpdateMi
 
 from . import fixed_point
 from .fixed_point import METRIC_LIMBS, PRODUCT_LIMIT, WEIGHT_FRACTION, WEIGHT_LIMBS, WEIGHT_LIMIT
+from .grid import Grid
+from .noise import SharedNoise
 from .parameters import DEFAULT, MAX_MEMBERS
 from .quantise import check_update, clip_to_ball, round_to_grid
 from .randomness import RandomBytes
@@ -70,6 +72,9 @@ class Codec:
         Most members that can be in one sum, 1 to 256.
     metric_bound : float
         Public bound of |metric|; max_weight * metric_bound is at most 2^45.
+    noise : SharedNoise, optional
+        Each member adds its share of it to its integers. Nothing else is then told of an update:
+        no metric, and not whether it was clipped.
 
     Raises
     ------
@@ -81,6 +86,7 @@ class Codec:
     max_weight: float = 65536.0
     members: int
     metric_bound: float = 2.0**20
+    noise: SharedNoise | None = None
 
     def __post_init__(self) -> None:
         """Refuse parameters under which a lane could overflow."""
@@ -104,6 +110,7 @@ class Codec:
                 f"metric_bound must be > 0 and at most 2^45/max_weight = "
                 f"{PRODUCT_LIMIT / self.max_weight:g}, got {self.metric_bound}"
             )
+        self.grid.check()
 
     @property
     def value_bits(self) -> int:
@@ -112,8 +119,13 @@ class Codec:
 
     @property
     def levels(self) -> int:
-        """L: entries are rounded to the integers -L to L, and offset by L."""
+        """L: entries are integers from -L to L, offset by L; without noise the grid has all."""
         return (1 << (self.value_bits - 1)) - 1
+
+    @property
+    def grid(self) -> Grid:
+        """The integers between which entries are rounded."""
+        return Grid(levels=self.levels, largest=self.clip * self.max_weight, noise=self.noise)
 
     @property
     def _metric_fraction(self) -> int:
@@ -133,7 +145,8 @@ class Codec:
         weight : float
             Sum of their weights.
         """
-        return included * self.clip * self.max_weight / (self.levels * weight)
+        grid = self.grid
+        return included * grid.largest / (grid.top * weight)
 
     def to_terms(self) -> dict[str, float | int]:
         """Public numbers that all members must share, for the hash of the terms."""
@@ -176,16 +189,23 @@ class Codec:
         Raises
         ------
         UpdateMismatch
-            If `update` is not a non-empty vector of float64.
+            If `update` is not a non-empty vector of float64, or there are metrics beside shared
+            noise.
         NonFiniteUpdate
             If the update, the weight or a metric holds NaN or infinity.
         CapacityExceeded
             If weight or a metric is out of bounds.
         """
         check_update(update)
+        if self.noise is not None and metrics:
+            raise UpdateMismatch(
+                f"{len(metrics)} metrics beside an update with shared noise would be told without "
+                "noise; return the number of examples only"
+            )
         fixed = fixed_point.fixed_weight(weight, self.max_weight)
         bounded, clipped = clip_to_ball(update, self.clip)
-        head = [*fixed_point.limbs(fixed, WEIGHT_LIMBS), int(clipped)]
+        told, grid = clipped and self.noise is None, self.grid
+        head = [*fixed_point.limbs(fixed, WEIGHT_LIMBS), int(told)]
         for index, metric in enumerate(metrics):
             product = fixed_point.fixed_product(
                 fixed,
@@ -200,11 +220,12 @@ class Codec:
         share = fixed / 2**WEIGHT_FRACTION / self.max_weight
         round_to_grid(
             bounded,
-            scale=share * self.levels / self.clip,
-            levels=self.levels,
+            scale=share * grid.top / self.clip,
+            levels=grid.top,
             random=random,
             out=lanes[len(head) :],
         )
+        grid.add_share(lanes[len(head) :], random)
         return lanes
 
     def decode(
@@ -250,7 +271,7 @@ class Codec:
                 f"the opened sum is not one of {included} encoded updates: "
                 "a member sealed something else, or members disagree on the codec"
             )
-        weight = fixed / 2**WEIGHT_FRACTION
+        weight, grid = fixed / 2**WEIGHT_FRACTION, self.grid
         means = tuple(
             fixed_point.mean_of_products(
                 fixed_point.from_limbs(sums[start : start + METRIC_LIMBS]),
@@ -261,7 +282,7 @@ class Codec:
             for start in range(WEIGHT_LIMBS + 1, head, METRIC_LIMBS)
         )
         return Mean(
-            update=signed * np.float64(self.clip * self.max_weight / (self.levels * weight)),
+            update=signed * np.float64(grid.largest / (grid.top * weight)),
             weight=weight,
             metrics=means,
             clipped=clipped,

@@ -12,7 +12,7 @@ from flwr_swarm._exceptions import NonFiniteUpdate, UpdateMismatch
 
 from .randomness import RandomBytes, Stream
 
-_BLOCK: Final = 1 << 15
+BLOCK: Final = 1 << 15
 """Entries that are worked on at a time: what a core's cache holds."""
 
 
@@ -78,12 +78,12 @@ def round_to_grid(
     out : (n,) uint32
     """
     stream = Stream(random=random)
-    for start in range(0, update.size, _BLOCK):
-        exact = update[start : start + _BLOCK] * scale
+    for start in range(0, update.size, BLOCK):
+        exact = update[start : start + BLOCK] * scale
         np.clip(exact, -levels, levels, out=exact)  # clipping may leave one unit in the last place
         below = np.floor(exact)
         exact -= below
         coins = stream.words32(exact.size) * 2.0**-32
         below += coins < exact
         below += levels
-        out[start : start + _BLOCK] = below
+        out[start : start + BLOCK] = below

@@ -17,6 +17,7 @@ from ..chain.deploy import contract_address, deploy
 from ..chain.embedded import EmbeddedChain
 from ..chain.patience import PatientLedger
 from ..chain.server import ChainServer
+from ..encryption import SharedNoise
 from ..protocol.messages import Place
 from ..protocol.quorum import (
     SMALLEST_ENCRYPTED_SWARM,
@@ -25,7 +26,7 @@ from ..protocol.quorum import (
     smallest_threshold,
     witnesses_needed,
 )
-from ..protocol.terms import Encryption, Terms
+from ..protocol.terms import Encryption, Terms, check_noise
 from ..protocol.types import EPSILON_UNIT, NO_CAP, Card, Policy
 from .clock import Clock
 from .enrolment import Enrolling, connected, enrol, printable
@@ -79,6 +80,8 @@ class Founding:
         See `Policy`.
     epsilon_cap : float or None
         Highest cumulative epsilon that the contract accepts from a member.
+    noise : SharedNoise or None
+        See `Terms`.
     seal_seconds, merge_seconds : int
         See `Policy`.
     """
@@ -92,6 +95,7 @@ class Founding:
     epsilon_cap: float | None
     seal_seconds: int
     merge_seconds: int
+    noise: SharedNoise | None = None
 
     def check(self, weight_key: str, spec: Spec) -> None:
         """Refuse bad numbers before anything starts."""
@@ -108,6 +112,7 @@ class Founding:
             weight_key=weight_key,
             strategy=spec.name,
             parameters=spec.parameters,
+            noise=self.noise,
         )
 
     def policy(self, members: int, sampled: int, terms: Terms) -> Policy:
@@ -137,6 +142,7 @@ class Founding:
         )
         if encrypted:
             check_protects(policy, members)
+        check_noise(terms, policy)
         if sampled < policy.min_included:
             raise ConfigurationError(
                 f"the strategy trains {sampled} of {members} members in a round, but a sum needs "

@@ -15,6 +15,7 @@ from ..protocol.seal import Task
 from ..protocol.types import EPSILON_UNIT, NO_CAP, LedgerView
 from ..protocol.update import difference
 from . import records
+from .sharing import check_taken
 
 log = logging.getLogger("flwr.swarm")
 
@@ -46,13 +47,14 @@ def check_private(context: Context, view: LedgerView, charged: int) -> None:
         )
 
 
-def encoded(reply: Message, task: Task) -> tuple[Layout, Any]:
+def encoded(reply: Message, task: Task, context: Context) -> tuple[Layout, Any]:
     """The user's reply as lanes to encrypt, or as the baseline's plaintext payload."""
     terms = task.terms
     if reply.has_error() or not reply.has_content():
         raise UpdateMismatch("the train function returned no content; nothing was sealed")
     arrays_name, arrays = records.only_arrays(reply.content, "the training reply")
     metrics_name, metrics = records.only_metrics(reply.content, terms.weight_key)
+    check_taken(context, terms, metrics)
     trained = records.numpy_arrays(arrays)
     vector = difference(trained, task.parent.model)
     values = {name: value for name, value in metrics.items() if name != terms.weight_key}

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Strategy
+from flwr.serverapp.strategy import FedProx, Strategy
 
+from .._exceptions import ConfigurationError
+from ..encryption import SharedNoise
 from ..protocol.hashing import Arrays
 from .clock import Clock
 from .founding import Swarm
@@ -81,3 +83,19 @@ class Wrapped:
 
     def _option(self, name: str, default: Any) -> Any:
         return getattr(self.strategy, name, default)
+
+
+def check_one_step(noise: SharedNoise | None, strategy: Strategy, interval: object) -> None:
+    """Refuse, beside shared noise, what lets members take more than one local step.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    unfit = "interval=..." if interval is not None else None
+    unfit = "FedProx" if isinstance(strategy, FedProx) else unfit
+    if noise is not None and unfit is not None:
+        raise ConfigurationError(
+            f"with shared noise a round is one local step, which {unfit} has no use for; use "
+            "FedAvg, FedAvgM, FedAdam, FedYogi or FedAdagrad, without an interval"
+        )

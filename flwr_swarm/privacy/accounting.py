@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
-import numpy as np
 from flwr.app import ConfigRecord, Context, RecordDict
 
 from .._exceptions import AccountantLost, ConfigurationError
 from ..protocol.types import EPSILON_UNIT, NO_CAP
+from .composition import prv_epsilon, rdp_epsilon
+from .shared import SharedCharge
 
-# Opacus is imported where it is used: it takes seconds, and a deployed node starts a fresh process
-# for every message, most of which need no accounting.
 STATE_KEY: Final = "flwr_swarm.privacy"
 _VERSION: Final = 1
+_VERSION_SHARED: Final = 2
+"""Of records that hold shared noise, which older versions of this package would overlook."""
 
 Accountant = Literal["rdp", "prv"]
 
@@ -40,6 +40,11 @@ class Charge:
     sample_rate: float
     steps: int
 
+    @property
+    def mechanism(self) -> tuple[float, float]:
+        """What makes two charges the same but for their steps."""
+        return self.noise_multiplier, self.sample_rate
+
 
 @dataclass(frozen=True, kw_only=True)
 class History:
@@ -55,36 +60,34 @@ class History:
         Rounds charged.
     unprotected : int
         Rounds trained with DP switched off; with one of them epsilon is infinite.
+    shared : tuple of SharedCharge
+        Steps whose noise the members of a swarm added together.
     """
 
     charges: tuple[Charge, ...] = ()
     delta: float = 1.0
     rounds: int = 0
     unprotected: int = 0
+    shared: tuple[SharedCharge, ...] = ()
 
-    def charged(self, charge: Charge, *, delta: float) -> History:
+    def charged(self, charge: Charge | SharedCharge, *, delta: float) -> History:
         """The history after one more round that pays `charge` at `delta`."""
-        merged = {(c.noise_multiplier, c.sample_rate): c.steps for c in self.charges}
-        key = (charge.noise_multiplier, charge.sample_rate)
-        merged[key] = merged.get(key, 0) + charge.steps
-        return History(
-            charges=tuple(
-                Charge(noise_multiplier=noise, sample_rate=rate, steps=steps)
-                for (noise, rate), steps in merged.items()
-            ),
+        own, shared = self.charges, self.shared
+        if isinstance(charge, SharedCharge):
+            shared = _merged((*shared, charge))
+        else:
+            own = _merged((*own, charge))
+        return replace(
+            self,
+            charges=own,
+            shared=shared,
             delta=min(self.delta, delta),
             rounds=self.rounds + 1,
-            unprotected=self.unprotected,
         )
 
     def exposed(self) -> History:
         """The history after one more round without DP."""
-        return History(
-            charges=self.charges,
-            delta=self.delta,
-            rounds=self.rounds,
-            unprotected=self.unprotected + 1,
-        )
+        return replace(self, unprotected=self.unprotected + 1)
 
     def epsilon(self, *, accountant: Accountant = "rdp") -> float | None:
         """Epsilon spent at `self.delta`; None if DP was never on, infinity if it ever was off.
@@ -93,7 +96,8 @@ class History:
         ----------
         accountant : {"rdp", "prv"}
             Renyi composition (Mironov 2017; Balle et al. 2020) decides budgets. "prv" (Gopi et
-            al. 2021) is tighter and slow (seconds a distinct mechanism): for reports only.
+            al. 2021) is tighter and slow (seconds a distinct mechanism): for reports only. It
+            knows no shared noise; a history with some is composed by "rdp" all the same.
 
         Raises
         ------
@@ -105,11 +109,13 @@ class History:
                 f"accountant must be 'rdp' or 'prv', got {accountant!r}; "
                 "Opacus' 'gdp' under-reports epsilon and is never used for claims"
             )
-        if not self.charges:
+        if not (self.charges or self.shared):
             return None
         if self.unprotected:
             return math.inf
-        return _prv_epsilon(self) if accountant == "prv" else _rdp_epsilon(self)
+        if accountant == "prv" and not self.shared:
+            return prv_epsilon(self.charges, self.delta)
+        return rdp_epsilon(self.charges, self.shared, self.delta)
 
 
 def load_history(source: Context | RecordDict) -> History:
@@ -124,26 +130,20 @@ def load_history(source: Context | RecordDict) -> History:
     if record is None:
         return History()
     try:
-        columns = [
-            list(_as(list, record[k])) for k in ("noise_multipliers", "sample_rates", "steps")
-        ]
-        charges = tuple(
-            Charge(noise_multiplier=_as(float, n), sample_rate=_as(float, q), steps=_as(int, s))
-            for n, q, s in zip(*columns, strict=True)
-        )
         history = History(
-            charges=charges,
+            charges=tuple(_read(record, Charge, _OWN)),
             delta=_as(float, record["delta"]),
             rounds=_as(int, record["rounds"]),
             unprotected=_as(int, record["unprotected"]),
+            shared=tuple(_read(record, SharedCharge, _SHARED)) if _SHARED[0][1] in record else (),
         )
+        paid: list[Charge | SharedCharge] = [*history.charges, *history.shared]
         sane = (
-            record["version"] == _VERSION
+            record["version"] == (_VERSION_SHARED if history.shared else _VERSION)
             and 0.0 < history.delta <= 1.0
             and min(history.rounds, history.unprotected) >= 0
-            and all(
-                c.noise_multiplier > 0 and 0 < c.sample_rate <= 1 < c.steps + 1 for c in charges
-            )
+            and all(c.noise_multiplier > 0 and 0 < c.sample_rate <= 1 < c.steps + 1 for c in paid)
+            and all(c.sensitivity > 0 and c.size > 0 for c in history.shared)
         )
     except (KeyError, TypeError, ValueError) as error:
         raise AccountantLost(_DAMAGED) from error
@@ -154,15 +154,16 @@ def load_history(source: Context | RecordDict) -> History:
 
 def save_history(source: Context | RecordDict, history: History) -> None:
     """Write `history` into the state that Flower carries from message to message."""
+    columns = _columns(history.charges, _OWN)
+    if history.shared:
+        columns |= _columns(history.shared, _SHARED)
     _state(source)[STATE_KEY] = ConfigRecord(
         {
-            "version": _VERSION,
+            "version": _VERSION_SHARED if history.shared else _VERSION,
             "delta": float(history.delta),
             "rounds": history.rounds,
             "unprotected": history.unprotected,
-            "noise_multipliers": [c.noise_multiplier for c in history.charges],
-            "sample_rates": [c.sample_rate for c in history.charges],
-            "steps": [c.steps for c in history.charges],
+            **columns,
         }
     )
 
@@ -230,6 +231,44 @@ _DAMAGED: Final = (
 )
 
 
+_Paid = TypeVar("_Paid", Charge, SharedCharge)
+_Fields = tuple[tuple[str, str, type[Any]], ...]
+_OWN: Final[_Fields] = (
+    ("noise_multiplier", "noise_multipliers", float),
+    ("sample_rate", "sample_rates", float),
+    ("steps", "steps", int),
+)
+_SHARED: Final[_Fields] = (
+    ("noise_multiplier", "shared_noise_multipliers", float),
+    ("sample_rate", "shared_sample_rates", float),
+    ("steps", "shared_steps", int),
+    ("sensitivity", "shared_sensitivities", float),
+    ("size", "shared_sizes", int),
+)
+
+
+def _merged(charges: tuple[_Paid, ...]) -> tuple[_Paid, ...]:
+    """Charges in order of first use, each mechanism once."""
+    merged: dict[Any, _Paid] = {}
+    for charge in charges:
+        before = merged.get(charge.mechanism)
+        steps = charge.steps + (before.steps if before else 0)
+        merged[charge.mechanism] = replace(charge, steps=steps)
+    return tuple(merged.values())
+
+
+def _columns(charges: Iterable[Any], fields: _Fields) -> dict[str, Any]:
+    return {column: [getattr(c, name) for c in charges] for name, column, _ in fields}
+
+
+def _read(record: ConfigRecord, kind: type[_Paid], fields: _Fields) -> list[_Paid]:
+    columns = [_as(list, record[column]) for _, column, _ in fields]
+    return [
+        kind(**{name: _as(sort, v) for (name, _, sort), v in zip(fields, row, strict=True)})
+        for row in zip(*columns, strict=True)
+    ]
+
+
 def _state(source: Context | RecordDict) -> RecordDict:
     return source.state if isinstance(source, Context) else source
 
@@ -238,43 +277,3 @@ def _as(kind: type[Any], value: object) -> Any:
     if type(value) is not kind:
         raise TypeError(kind.__name__)
     return value
-
-
-def _rdp_epsilon(history: History) -> float:
-    from opacus.accountants import RDPAccountant  # noqa: PLC0415
-    from opacus.accountants.analysis.rdp import get_privacy_spent  # noqa: PLC0415
-
-    rdp = sum(
-        c.steps * _rdp_of_one_step(c.noise_multiplier, c.sample_rate) for c in history.charges
-    )
-    with warnings.catch_warnings():
-        # "Optimal order is the smallest alpha": the bound holds, it is only less tight.
-        warnings.filterwarnings("ignore", message="Optimal order is the")
-        epsilon, _ = get_privacy_spent(
-            orders=RDPAccountant.DEFAULT_ALPHAS, rdp=rdp, delta=history.delta
-        )
-    return math.inf if math.isnan(epsilon) else max(0.0, float(epsilon))
-
-
-@lru_cache(maxsize=4096)
-def _rdp_of_one_step(noise_multiplier: float, sample_rate: float) -> np.ndarray[Any, Any]:
-    from opacus.accountants import RDPAccountant  # noqa: PLC0415
-    from opacus.accountants.analysis.rdp import compute_rdp  # noqa: PLC0415
-
-    with np.errstate(all="ignore"):  # tiny noise overflows to infinity, which is the answer
-        rdp = compute_rdp(
-            q=sample_rate,
-            noise_multiplier=noise_multiplier,
-            steps=1,
-            orders=RDPAccountant.DEFAULT_ALPHAS,
-        )
-    # NaN means "not computable"; as infinity the order can never win the minimum.
-    return np.where(np.isnan(rdp), np.inf, rdp)
-
-
-def _prv_epsilon(history: History) -> float:
-    from opacus.accountants import PRVAccountant  # noqa: PLC0415
-
-    accountant = PRVAccountant()
-    accountant.history = [(c.noise_multiplier, c.sample_rate, c.steps) for c in history.charges]
-    return float(accountant.get_epsilon(delta=history.delta))

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
-from typing import Any, Final, TypeVar
+from collections.abc import Hashable, Sequence
+from typing import Any, Final, Literal, TypeVar
 
 from flwr.app import Context, RecordDict
 from opacus.grad_sample import AbstractGradSampleModule
 from opacus.grad_sample.gsm_base import OPACUS_PARAM_MONKEYPATCH_ATTRS
 from opacus.optimizers import DPOptimizer
-from opacus.validators import ModuleValidator
-from opacus.validators.errors import UnsupportedModuleError
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from .._exceptions import BudgetExhausted, ConfigurationError
 from .accounting import Charge, History, load_history, save_history
+from .checks import (
+    check_delta,
+    check_model,
+    check_numbers,
+    check_shared,
+    check_step,
+    opacus_says,
+)
 from .hooks import RecordHooks
+from .offer import read_offer, write_taken
 from .optimizer import PaidOptimizer
+from .patients import PatientLoader, Patients, PatientSampler, Turn
 from .randomness import SecureRandom
-from .sampling import check_loader, poisson_loader
+from .sampling import PoissonSampler, check_loader, poisson_loader
+from .shared import SharedCharge
 
 LOG: Final = logging.getLogger(__name__)
 BUDGET_OPTION: Final = "swarm-budget"
@@ -40,11 +47,12 @@ def make_private(
     loader: DataLoader[Any],
     *,
     epochs: int,
-    noise_multiplier: float,
+    noise_multiplier: float | Literal["shared"],
     budget: float,
     max_grad_norm: float = 1.0,
     delta: float = 1e-5,
     loss_reduction: str = "mean",
+    patients: Sequence[Hashable] | None = None,
 ) -> tuple[ModelT, Optimizer, DataLoader[Any]]:
     """Make this round's training record-level differentially private, within a budget.
 
@@ -63,8 +71,12 @@ def make_private(
         Over a map-style dataset of n records, one record a privacy unit.
     epochs : int
         Passes over the returned loader that the training loop will make, > 0.
-    noise_multiplier : float
-        Noise standard deviation over `max_grad_norm`. 0 switches DP off.
+    noise_multiplier : float or "shared"
+        Noise standard deviation over `max_grad_norm`. 0 switches DP off. "shared" in a swarm with
+        ``SwarmStrategy(noise=...)``: one step a round without noise of the site's own; the
+        members' shares of noise are added to the sealed sums. `epochs` is then 1, the returned
+        loader has one batch, the optimizer is plain SGD, and the train reply's number of examples
+        is the expected batch size, ``n // len(loader)`` of the loader that was given.
     budget : float
         Highest cumulative epsilon at `delta`, > 0; `math.inf` for no limit. The site's own
         ``swarm-budget`` in its node config counts where it is lower: a run config, from which this
@@ -75,6 +87,9 @@ def make_private(
         In (0, 1/n). Epsilon is reported at the smallest delta that any round used.
     loss_reduction : {"mean", "sum"}
         How the training loop's loss reduces over the batch.
+    patients : sequence of hashable, optional
+        Whose record each record of the dataset is, where some have several. A patient is then
+        sampled, clipped and protected as one, and n counts patients.
 
     Returns
     -------
@@ -94,17 +109,18 @@ def make_private(
     Notes
     -----
     Guarantee: all parameters released over all rounds are together (epsilon, delta)-DP under
-    adding or removing one record (Abadi et al. 2016, RDP accounting), if the loop steps once for
-    each batch, empty ones included, and releases nothing else computed from the data: training
-    metrics are outside epsilon. n is taken as public.
+    adding or removing one record, or patient (Abadi et al. 2016, RDP accounting), if the loop
+    steps once for each batch, empty ones included, and releases nothing else computed from the
+    data: training metrics are outside epsilon. n is taken as public. With shared noise it holds
+    for the opened sums, if as many members as the swarm's terms say add their share.
 
     Only what goes through the model's layers is seen: a penalty on the parameters themselves
     (FedProx's proximal term) does not reach the privatised gradient; weight decay in the
     optimizer does. Linear layers never hold a gradient a record (see `hooks`); other layers do,
     so memory grows with batch size times their parameters.
     """
-    budget = _at_most_the_sites(source, budget)
-    _check_numbers(
+    budget, offer = _at_most_the_sites(source, budget), read_offer(source)
+    check_numbers(
         epochs=epochs,
         noise_multiplier=noise_multiplier,
         budget=budget,
@@ -112,6 +128,7 @@ def make_private(
         delta=delta,
         loss_reduction=loss_reduction,
     )
+    shared = check_shared(noise_multiplier, offer, epochs=epochs)
     history = load_history(source)
     if noise_multiplier == 0:
         LOG.warning(
@@ -121,42 +138,70 @@ def make_private(
         save_history(source, history.exposed())
         return model, optimizer, loader
 
-    records = check_loader(loader)
-    if delta >= 1 / records:
-        raise ConfigurationError(
-            f"delta must be < 1/n = {1 / records:.3g} for {records} records, got {delta}: "
-            f"above, publishing one record outright would count as private; try {0.1 / records:.0e}"
-        )
+    records, steps = check_loader(loader)
+    grouped = None if patients is None else Patients.among(patients, records)
+    check_delta(delta, records if grouped is None else grouped.count)
     plain = model.to_standard_module() if isinstance(model, AbstractGradSampleModule) else model
-    _check_model(plain, optimizer)
+    wrapped = optimizer.original_optimizer if isinstance(optimizer, DPOptimizer) else optimizer
+    check_model(plain, optimizer)
 
-    charge = Charge(
-        noise_multiplier=float(noise_multiplier),
-        sample_rate=1 / len(loader),
-        steps=epochs * len(loader),
-    )
+    expected = records // steps
+    charge: Charge | SharedCharge
+    if shared is None:
+        charge = Charge(
+            noise_multiplier=float(noise_multiplier), sample_rate=1 / steps, steps=epochs * steps
+        )
+    else:
+        weight = float(expected if loss_reduction == "mean" else 1)
+        check_step(wrapped, max_grad_norm, shared)
+        charge = shared.charge(weight=weight, sample_rate=1 / steps)
     after = history.charged(charge, delta=float(delta))
     _check_budget(history, after, budget=budget, steps=charge.steps)
 
     # Built before the charge is written, so that a refusal by Opacus costs nothing.
-    random = SecureRandom()
-    private_loader = poisson_loader(loader, random)
+    random, turn = SecureRandom(), None if grouped is None else Turn()
+    batches = None if shared is None else 1
+    private_loader = _private_loader(loader, records, steps, batches, grouped, turn, random)
     _attach_hooks(plain, loss_reduction)
     private_optimizer = PaidOptimizer(
-        optimizer.original_optimizer if isinstance(optimizer, DPOptimizer) else optimizer,
-        noise_multiplier=charge.noise_multiplier,
+        wrapped,
+        noise_multiplier=float(noise_multiplier) if shared is None else 0.0,
         max_grad_norm=float(max_grad_norm),
-        expected_batch_size=records // len(loader),
+        expected_batch_size=expected,
         loss_reduction=loss_reduction,
         paid_steps=charge.steps,
         random=random,
+        turn=turn,
     )
     save_history(source, after)
+    if shared is not None:
+        write_taken(source, weight)
     LOG.info(
         "DP round %d: %d steps, epsilon %.4f of %.4f at delta %.1e once they are taken",
         after.rounds, charge.steps, after.epsilon(), budget, after.delta,
     )  # fmt: skip
     return plain, private_optimizer, private_loader
+
+
+def _private_loader(
+    loader: DataLoader[Any],
+    records: int,
+    steps: int,
+    batches: int | None,
+    patients: Patients | None,
+    turn: Turn | None,
+    random: SecureRandom,
+) -> DataLoader[Any]:
+    if patients is None or turn is None:
+        return poisson_loader(
+            loader, PoissonSampler(records=records, steps=steps, random=random, batches=batches)
+        )
+    sampler = PatientSampler(
+        patients=patients, steps=steps, random=random, turn=turn, batches=batches
+    )
+    grouped = poisson_loader(loader, sampler, kind=PatientLoader)
+    grouped.turn = turn
+    return grouped
 
 
 def _at_most_the_sites(source: Context | RecordDict, budget: float) -> float:
@@ -195,81 +240,13 @@ def _check_budget(before: History, after: History, *, budget: float, steps: int)
     )
 
 
-def _check_numbers(
-    *,
-    epochs: int,
-    noise_multiplier: float,
-    budget: float,
-    max_grad_norm: float,
-    delta: float,
-    loss_reduction: str,
-) -> None:
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise ConfigurationError(
-            f"epochs must be an integer >= 1, got {epochs!r}; give the passes over the loader "
-            "that the training loop makes"
-        )
-    if not (math.isfinite(noise_multiplier) and noise_multiplier >= 0):
-        raise ConfigurationError(
-            f"noise_multiplier must be finite and >= 0, got {noise_multiplier}; "
-            "start with 1.0, or 0 to switch DP off"
-        )
-    if not (math.isfinite(max_grad_norm) and max_grad_norm > 0):
-        raise ConfigurationError(
-            f"max_grad_norm must be finite and > 0, got {max_grad_norm}; "
-            "choose the L2 norm of a typical record's gradient, or 1.0"
-        )
-    if not 0 < delta < 1:
-        raise ConfigurationError(
-            f"delta must be in (0, 1/n), got {delta}; choose well below one over the records"
-        )
-    if not budget > 0:
-        raise ConfigurationError(
-            f"budget must be > 0, got {budget}; give the highest epsilon that this site allows, "
-            "or math.inf for no limit"
-        )
-    if loss_reduction not in ("mean", "sum"):
-        raise ConfigurationError(
-            f"loss_reduction must be 'mean' or 'sum', got {loss_reduction!r}; "
-            "name what the loss does over the batch"
-        )
-
-
-def _check_model(model: nn.Module, optimizer: Optimizer) -> None:
-    if isinstance(model, DataParallel | DistributedDataParallel):
-        raise ConfigurationError(
-            f"{type(model).__name__} is not supported; pass the module inside it (model.module)"
-        )
-    trainable = {id(p) for p in model.parameters() if p.requires_grad}
-    if not trainable:
-        raise ConfigurationError("the model has no trainable parameter; unfreeze at least one")
-    stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    if not trainable & stepped or not stepped <= {id(p) for p in model.parameters()}:
-        raise ConfigurationError(
-            "the optimizer's parameters are not the model's; build the optimizer from "
-            "model.parameters() of the very model that is passed"
-        )
-    for name, layer in model.named_modules():
-        # Also when frozen: in training mode its statistics mix records and are released.
-        if isinstance(layer, _BatchNorm):
-            raise ConfigurationError(
-                f"layer {name or '(root)'} ({type(layer).__name__}) mixes the records of a batch, "
-                "so no record's gradient can be bounded; use GroupNorm or LayerNorm, or "
-                "opacus.validators.ModuleValidator.fix(model)"
-            )
-    try:
-        ModuleValidator.validate(model, strict=True)
-    except UnsupportedModuleError as error:
-        raise ConfigurationError(_opacus_says(error)) from None
-
-
 def _attach_hooks(model: nn.Module, loss_reduction: str) -> None:
     _detach_hooks(model)
     try:
         hooks = RecordHooks(model, loss_reduction=loss_reduction)
     except NotImplementedError as error:
         _detach_hooks(model)
-        raise ConfigurationError(_opacus_says(error)) from None
+        raise ConfigurationError(opacus_says(error)) from None
     hooks.forbid_grad_accumulation()  # two batches in one step would double the sampling rate
 
 
@@ -283,19 +260,3 @@ def _detach_hooks(model: nn.Module) -> None:
     for owner in model.parameters():
         for name in (*OPACUS_PARAM_MONKEYPATCH_ATTRS, "summed_grad"):
             owner.__dict__.pop(name, None)
-
-
-def _opacus_says(error: Exception) -> str:
-    reasons = "; ".join(str(reason) for reason in _flat(error.args))
-    return (
-        f"Opacus cannot compute per-record gradients of this model: {reasons}; call model.train() "
-        "first, and replace layers that it names (opacus.validators.ModuleValidator.fix(model))"
-    )
-
-
-def _flat(args: object) -> Iterator[object]:
-    if isinstance(args, list | tuple):
-        for arg in args:
-            yield from _flat(arg)
-    else:
-        yield args

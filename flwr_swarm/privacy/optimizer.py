@@ -10,6 +10,7 @@ from opacus.optimizers.optimizer import _check_processed_flag, _mark_as_processe
 from torch.optim import Optimizer
 
 from .._exceptions import BudgetExhausted, PrivacyError
+from .patients import Turn, square_norms
 from .randomness import SecureRandom
 
 
@@ -28,6 +29,8 @@ class PaidOptimizer(DPOptimizer):  # type: ignore[misc]
     paid_steps : int
         Steps that the accountant was charged for.
     random : SecureRandom
+    turn : Turn, optional
+        Says which records are one patient's, who is then clipped as one.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class PaidOptimizer(DPOptimizer):  # type: ignore[misc]
         loss_reduction: str,
         paid_steps: int,
         random: SecureRandom,
+        turn: Turn | None = None,
     ) -> None:
         super().__init__(
             optimizer,
@@ -52,18 +56,29 @@ class PaidOptimizer(DPOptimizer):  # type: ignore[misc]
         self._paid_steps = paid_steps
         self._taken = 0
         self._random = random
+        self._turn = turn
 
     def clip_and_accumulate(self) -> None:
-        """Scale each record's gradient to norm at most `max_grad_norm`, and add them up."""
+        """Scale each record's, or patient's, gradient to `max_grad_norm`, and add them up."""
         samples = self.grad_samples
         for sample in samples:
             _check_processed_flag(sample)
-        square = torch.stack([_square_norms(sample) for sample in samples]).sum(dim=0)
-        scale = (self.max_grad_norm / (square.sqrt() + 1e-6)).clamp(max=1.0)
+        if self._turn is None:
+            square = torch.stack([_square_norms(sample) for sample in samples]).sum(dim=0)
+            scale = self._scale(square)
+        else:
+            patient = self._turn.take(len(samples[0])).to(samples[0].device)
+            count = int(patient.max()) + 1 if len(patient) else 0
+            square = torch.stack([square_norms(s, patient, count) for s in samples]).sum(dim=0)
+            scale = self._scale(square)[patient]
         for p, sample in zip(self.params, samples, strict=True):
             clipped = _weighted_sum(sample, scale).to(p.dtype)
             p.summed_grad = clipped if p.summed_grad is None else p.summed_grad + clipped
             _mark_as_processed(p.grad_sample)
+
+    def _scale(self, square: torch.Tensor) -> torch.Tensor:
+        scale: torch.Tensor = (self.max_grad_norm / (square.sqrt() + 1e-6)).clamp(max=1.0)
+        return scale
 
     def add_noise(self) -> None:
         """Add noise to the clipped sum; every real step passes here before anything changes.

@@ -15,14 +15,19 @@ from .randomness import SecureRandom
 
 
 class PoissonSampler(UniformWithReplacementSampler):  # type: ignore[misc]
-    """`steps` batches into each of which every record enters with probability 1 / steps.
+    """`batches` batches into each of which every record enters with probability 1 / steps.
+
+    By default as many as make one pass, `steps`.
 
     Opacus' own sampler makes int(1 / (1 / steps)) batches, one too few for steps = 93, 99, 105,
     ..., and its engine then accounts for a rate that was not used.
     """
 
-    def __init__(self, *, records: int, steps: int, random: SecureRandom) -> None:
-        super().__init__(num_samples=records, sample_rate=1 / steps, steps=steps)
+    def __init__(
+        self, *, records: int, steps: int, random: SecureRandom, batches: int | None = None
+    ) -> None:
+        super().__init__(num_samples=records, sample_rate=1 / steps, steps=batches or steps)
+        self.passes = steps
         self._random = random
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -31,17 +36,16 @@ class PoissonSampler(UniformWithReplacementSampler):  # type: ignore[misc]
             yield chosen.nonzero().reshape(-1).tolist()
 
 
-def poisson_loader(loader: DataLoader[Any], random: SecureRandom) -> DataLoader[Any]:
+def poisson_loader(
+    loader: DataLoader[Any],
+    sampler: PoissonSampler,
+    *,
+    kind: type[DataLoader[Any]] = DataLoader,
+) -> DataLoader[Any]:
     """The private counterpart of `loader`: same data, collation, workers and expected batch size.
 
     An empty batch comes out as tensors of length 0, never skipped, so that its step adds noise.
-
-    Raises
-    ------
-    ConfigurationError
-        If the loader samples in a way that Poisson sampling would silently replace.
     """
-    records = check_loader(loader)
     collate = wrap_collate_with_empty(collate_fn=_unwrapped_collate(loader))
     # Opacus learns what an empty batch looks like from the first batch, which may be empty itself.
     collate.first_batch = copy.deepcopy(collate.wrapped_collator_fn([loader.dataset[0]]))
@@ -52,9 +56,9 @@ def poisson_loader(loader: DataLoader[Any], random: SecureRandom) -> DataLoader[
             "persistent_workers": loader.persistent_workers,
             "multiprocessing_context": loader.multiprocessing_context,
         }
-    return DataLoader(
+    return kind(
         loader.dataset,
-        batch_sampler=PoissonSampler(records=records, steps=len(loader), random=random),
+        batch_sampler=sampler,
         collate_fn=collate,
         num_workers=loader.num_workers,
         pin_memory=loader.pin_memory,
@@ -64,8 +68,14 @@ def poisson_loader(loader: DataLoader[Any], random: SecureRandom) -> DataLoader[
     )
 
 
-def check_loader(loader: DataLoader[Any]) -> int:
-    """Number of records of a loader that can be sampled by Poisson; an error says why not."""
+def check_loader(loader: DataLoader[Any]) -> tuple[int, int]:
+    """Records of a loader that can be sampled by Poisson, and batches in a pass over them.
+
+    Raises
+    ------
+    ConfigurationError
+        If the loader samples in a way that Poisson sampling would silently replace.
+    """
     if isinstance(loader.dataset, IterableDataset):
         raise ConfigurationError(
             "the loader reads an IterableDataset, whose records cannot be sampled at random; "
@@ -89,7 +99,8 @@ def check_loader(loader: DataLoader[Any]) -> int:
                 "Poisson sampling draws from the whole dataset; select records with "
                 "torch.utils.data.Subset and give batch_size and shuffle instead of a sampler"
             )
-    return records
+    own = loader.batch_sampler  # of a loader that is private already, maybe of one batch only
+    return records, own.passes if isinstance(own, PoissonSampler) else len(loader)
 
 
 def _unwrapped_collate(loader: DataLoader[Any]) -> Any:

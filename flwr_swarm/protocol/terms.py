@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, cast
 
 from .._exceptions import ConfigurationError, WireError
-from ..encryption import Codec
+from ..encryption import Codec, SharedNoise
 from .hashing import terms_hash
+from .types import Policy
 
 PROTOCOL_VERSION: Final = 1
 _SMALL: Final = 16
@@ -44,6 +45,8 @@ class Terms:
         Name of the Flower strategy whose step the committee replays.
     parameters : mapping of str to float
         Its hyperparameters.
+    noise : SharedNoise, optional
+        Noise that members add together, a share each, to what they encrypt.
     """
 
     encryption: Encryption
@@ -53,21 +56,31 @@ class Terms:
     weight_key: str = "num-examples"
     strategy: str = "FedAvg"
     parameters: Mapping[str, float] = field(default_factory=dict)
+    noise: SharedNoise | None = None
 
     def __post_init__(self) -> None:
         if self.encryption not in ENCRYPTIONS:
             raise ConfigurationError(
                 f"encryption must be one of {', '.join(ENCRYPTIONS)}, got {self.encryption!r}"
             )
+        if self.noise is not None and self.encryption != ENCRYPTIONS[0]:
+            raise ConfigurationError(
+                "shared noise protects only a sum, and encryption='none' shows every update with "
+                "a share of the noise; use encryption='threshold'"
+            )
         self.codec()  # refuses a bad clip, weight or capacity before anything starts
 
     def codec(self) -> Codec:
         """How an update becomes the integers that are added."""
-        return Codec(clip=self.clip, max_weight=self.max_weight, members=self.members)
+        return Codec(
+            clip=self.clip, max_weight=self.max_weight, members=self.members, noise=self.noise
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: the terms, and the codec's public numbers beside them."""
         plain = {**asdict(self), "parameters": dict(self.parameters)}
+        if self.noise is None:
+            del plain["noise"]  # terms without it stay what they were
         return {"protocol": PROTOCOL_VERSION, "codec": self.codec().to_terms(), **plain}
 
     @classmethod
@@ -88,7 +101,10 @@ class Terms:
                 weight_key=str(data["weight_key"]),
                 strategy=str(data["strategy"]),
                 parameters={str(name): float(parameters[name]) for name in parameters},
+                noise=_noise(data["noise"]) if "noise" in data else None,
             )
+        except ConfigurationError as error:
+            raise WireError(f"the swarm's terms cannot work: {error}") from None
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise WireError(f"the swarm's terms are malformed: {type(error).__name__}") from None
         if not all(math.isfinite(value) for value in terms.parameters.values()):
@@ -100,3 +116,26 @@ class Terms:
     def hash(self) -> bytes:
         """32 bytes, as the contract pins them."""
         return terms_hash(self.to_json())
+
+
+def check_noise(terms: Terms, policy: Policy) -> None:
+    """Refuse sums of fewer members than whose noise is needed.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if terms.noise is not None and policy.min_included < terms.noise.honest:
+        raise ConfigurationError(
+            f"shared noise needs the shares of {terms.noise.honest} members, and a sum may be of "
+            f"{policy.min_included}; raise min_included, or lower SharedNoise(honest=...), which "
+            "makes each share larger"
+        )
+
+
+def _noise(data: Mapping[str, Any]) -> SharedNoise:
+    return SharedNoise(
+        noise_multiplier=float(data["noise_multiplier"]),
+        sensitivity=float(data["sensitivity"]),
+        honest=int(data["honest"]),
+    )

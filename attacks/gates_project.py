@@ -1,0 +1,114 @@
+"""All gates on one project and on the encryption, and on planted bugs, which they must find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .audit import MakePrivate, Observed, Trainer, observe, product_trainer
+from .audit_project import opened
+from .gate import GateResult
+from .gates_cipher import Residues, fresh_ciphertext_gate, uniform_residues_gate
+from .gates_dp import dp_gates
+from .planted import BUGS, right
+from .sealings import by_the_scheme, with_one_key
+
+Progress = Callable[[str], None]
+SITES = (0, 1)
+ONE_KEY = "one key for all members of a round"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What an audit found.
+
+    Parameters
+    ----------
+    gates : tuple of GateResult
+        On the project, and on the encryption that its swarm would use.
+    controls : mapping of str to tuple of str
+        For each planted bug the gates that it trips, on a small site of our own.
+    quiet : bool
+        Whether no gate trips on that site without a bug.
+    """
+
+    gates: tuple[GateResult, ...]
+    controls: Mapping[str, tuple[str, ...]]
+    quiet: bool
+
+    @property
+    def tripped(self) -> tuple[str, ...]:
+        """Gates that the project tripped."""
+        return tuple(gate.gate for gate in self.gates if gate.tripped)
+
+    @property
+    def bites(self) -> bool:
+        """Whether the gates found every planted bug, and nothing where there is none."""
+        return self.quiet and all(self.controls.values())
+
+
+def project_gates(
+    folder: Path,
+    *,
+    canaries: int = 1000,
+    rounds: int = 4,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress = lambda _: None,
+) -> list[GateResult]:
+    """All DP gates on the Flower project in `folder`.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is nothing to audit: no app, or training without DP.
+    """
+    with opened(folder, overrides=overrides) as project:
+        seen: list[dict[str, Observed]] = []
+        for sparse in (False, True):
+            seen.append({})
+            for site in SITES:
+                progress(f"site {site}{', nearly without data' if sparse else ''}")
+                seen[-1][f"site {site}"] = observe(
+                    project.trainer(),
+                    context=project.context(site),
+                    rounds=rounds,
+                    canaries=canaries,
+                    sparse=sparse,
+                )
+    return dp_gates(*seen)
+
+
+def audit_project(folder: Path, *, progress: Progress = lambda _: None, **options: Any) -> Audit:
+    """`project_gates`, whose options these are, and the controls."""
+    gates = [*project_gates(folder, progress=progress, **options), *cipher_gates(by_the_scheme())]
+    controls = {}
+    for name, bug in BUGS.items():
+        progress(f"control: {name}")
+        controls[name] = tuple(g.gate for g in small_site_gates(bug) if g.tripped)
+    controls[ONE_KEY] = tuple(g.gate for g in cipher_gates(with_one_key()) if g.tripped)
+    quiet = not any(gate.tripped for gate in small_site_gates())
+    return Audit(gates=tuple(gates), controls=controls, quiet=quiet)
+
+
+def cipher_gates(sealed: Mapping[str, Residues]) -> list[GateResult]:
+    """Both gates on ciphertexts of one update."""
+    return [uniform_residues_gate(sealed), fresh_ciphertext_gate(sealed)]
+
+
+def small_site_gates(
+    make_private: MakePrivate = right, *, canaries: int = 1000, trainer: Trainer | None = None
+) -> list[GateResult]:
+    """All DP gates on two small sites of our own that train with `make_private`."""
+    train = trainer or product_trainer()
+    dense, thin = (
+        {
+            f"site {site}": observe(
+                train, canaries=canaries, sparse=sparse, make_private=make_private
+            )
+            for site in SITES
+        }
+        for sparse in (False, True)
+    )
+    return dp_gates(dense, thin)
