@@ -154,7 +154,7 @@ def _of_step(
     parts = [(moves @ part.T, part.square().sum(dim=1), part.sum(dim=0)) for part in pulls]
     along = torch.cat([part for part, _, _ in parts], dim=1)
     squares = torch.cat([part for _, part, _ in parts])
-    mean = sum(part for _, _, part in parts) / len(x)
+    mean = torch.stack([part for _, _, part in parts]).sum(dim=0) / len(x)
     share = (moves @ mean).clamp_min(0) / mean.square().sum().clamp_min(1e-300) / len(x)
     cosine = along / lengths[:, None] / squares.sqrt().clamp_min(1e-300)
     difference = 2 * share[:, None] * along - share[:, None] ** 2 * squares
