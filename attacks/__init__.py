@@ -2,7 +2,7 @@
 
 from .calibration import calibrated_loss
 from .confidence import confidence
-from .harness import AttackResult, Shadows, Target, attack, attack_model, target_of
+from .harness import AttackResult, Shadows, Target, attack, attack_model, scores_of, target_of
 from .membership import lira_offline, lira_online, loss_threshold
 from .metrics import Estimate, Separation, auc, separation, tpr_at_fpr
 from .rmia import rmia_offline, rmia_online
@@ -29,6 +29,7 @@ __all__ = [
     "loss_threshold",
     "rmia_offline",
     "rmia_online",
+    "scores_of",
     "separation",
     "target_of",
     "tpr_at_fpr",

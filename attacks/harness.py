@@ -170,11 +170,9 @@ def attack(
     """
     if not targets:
         raise ConfigurationError("no target to attack; give at least one")
-    scores = {LOSS_THRESHOLD: [loss_threshold(t.confidence) for t in targets]}
-    with_shadows = [(t, t.shadows) for t in targets if t.shadows is not None]
-    if len(with_shadows) == len(targets):
-        for name, score in _with_shadows(variance).items():
-            scores[name] = [score(t.confidence, s.confidence, s.masks) for t, s in with_shadows]
+    each = [scores_of(target, variance=variance) for target in targets]
+    common = [name for name in each[0] if all(name in found for found in each)]
+    scores = {name: [found[name] for found in each] for name in common}
     member = np.concatenate([t.member for t in targets])
     examples = np.concatenate([t.examples for t in targets])
     results = []
@@ -197,20 +195,32 @@ def attack(
                 targets=len(targets),
                 shadows=0
                 if name == LOSS_THRESHOLD
-                else min(len(s.confidence) for _, s in with_shadows),
+                else min(len(t.shadows.confidence) for t in targets if t.shadows is not None),
             )
         )
     return results
 
 
-def _with_shadows(variance: Variance) -> dict[str, Score]:
-    return {
-        CALIBRATED_LOSS: calibrated_loss,
-        LIRA_ONLINE: partial(lira_online, variance=variance),
-        LIRA_OFFLINE: partial(lira_offline, variance=variance),
-        RMIA_ONLINE: rmia_online,
-        RMIA_OFFLINE: rmia_offline,
-    }
+def scores_of(target: Target, *, variance: Variance = "auto") -> dict[str, Array]:
+    """Every attack's scores of one target by the attack's name; higher means more a member.
+
+    Without shadows, the loss threshold alone.
+    """
+    scores = {LOSS_THRESHOLD: loss_threshold(target.confidence)}
+    if target.shadows is not None:
+        attacks: dict[str, Score] = {
+            CALIBRATED_LOSS: calibrated_loss,
+            LIRA_ONLINE: partial(lira_online, variance=variance),
+            LIRA_OFFLINE: partial(lira_offline, variance=variance),
+            RMIA_ONLINE: rmia_online,
+            RMIA_OFFLINE: rmia_offline,
+        }
+        shadows = target.shadows
+        scores |= {
+            name: score(target.confidence, shadows.confidence, shadows.masks)
+            for name, score in attacks.items()
+        }
+    return scores
 
 
 def attack_model(

@@ -146,6 +146,11 @@ class LeaderEncrypted:
     ciphertexts: tuple[Mapping[int, bytes], ...] = field(repr=False)
     view: ClassVar[View] = View.LEADER_ENCRYPTED
 
+    @property
+    def models(self) -> tuple[State, ...]:
+        """Every global model: what the sums lead to."""
+        return (self.steps[0].before, *(step.after[SUM] for step in self.steps))
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Coalition:

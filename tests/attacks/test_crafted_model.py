@@ -7,7 +7,7 @@ from flwr.app import ArrayRecord, MetricRecord, RecordDict
 from flwr.app import Message as FlowerMessage
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
-from flwr_swarm_attacks.crossing import RecordingGrid
+from flwr_swarm_attacks.crafting import CraftingGrid
 from flwr_swarm_attacks.imprint import imprint, imprinted
 from flwr_swarm_attacks.inversion_linear import layer_moves
 from flwr_swarm_attacks.pictures import compare
@@ -17,7 +17,6 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from flwr_swarm import SwarmStrategy, swarm_mod
-from flwr_swarm.flower.records import OURS
 from flwr_swarm.protocol.quorum import smallest_threshold
 from flwr_swarm.testing import InProcessGrid
 
@@ -65,44 +64,22 @@ def crafted():
     return imprint(honest(), OUTSIDE, first=("0.weight", "0.bias"), second="2.weight")
 
 
-class Relay:
-    """Replaces the model in what it sends to some nodes, from some round on."""
-
-    def __init__(self, victims, since):
-        self.victims, self.since = victims, since
-
-    def __call__(self, message):
-        content = message.content
-        asked = [r for r in content.config_records.values() if "server-round" in r]
-        for name in [n for n in content.array_records if n not in OURS]:
-            turn = int(asked[0]["server-round"]) if asked else 0
-            if message.metadata.dst_node_id - FIRST_NODE in self.victims and turn >= self.since:
-                content[name] = ArrayRecord(crafted())
-        return message
-
-
-def run(strategy, app, *, initial=None, victims=(), since=2, rounds=2):
-    inner = InProcessGrid(app, nodes=SITES, to_node=Relay(set(victims), since))
-    seen = []  # what reached a node, not what was sent
-    deliver = inner.to_node
-    inner.to_node = lambda message: seen.append(message) or deliver(message)
-    grid = RecordingGrid(inner)
+def run(strategy, app, *, initial=None, victims=(), rounds=2):
+    grid = CraftingGrid(
+        InProcessGrid(app, nodes=SITES), crafted(), victims={FIRST_NODE + v for v in victims}
+    )
     start = ArrayRecord(honest() if initial is None else initial)
     result = strategy.start(grid, start, num_rounds=rounds)
-    return grid, result
-
-
-def fedavg():
-    return FedAvg(min_available_nodes=SITES, min_train_nodes=SITES, fraction_evaluate=0.0)
-
-
-def recorded(grid, result):
     return Recording(
         crossings=grid.crossings,
         final=result.arrays,
         site_of=lambda node: node - FIRST_NODE,
         threshold=smallest_threshold(SITES),
     )
+
+
+def fedavg():
+    return FedAvg(min_available_nodes=SITES, min_train_nodes=SITES, fraction_evaluate=0.0)
 
 
 def robbed(step, who, rows):
@@ -116,8 +93,7 @@ def everyone():
 
 
 def test_a_server_of_plain_federated_learning_robs_every_site():
-    grid, result = run(fedavg(), client_app(), initial=crafted(), rounds=1)
-    view = recorded(grid, result).malicious_relay(crafted())
+    view = run(fedavg(), client_app(), victims=range(SITES)).malicious_relay(crafted())
     assert set(view.answers) == set(range(SITES))
     assert view.refusals == {}
     shares = [robbed(view.steps[0], k, site(k)[0]) for k in range(SITES)]
@@ -128,16 +104,10 @@ def test_a_server_of_plain_federated_learning_robs_every_site():
 @pytest.mark.parametrize("victims", [{VICTIM}, set(range(SITES))])
 def test_the_members_of_a_swarm_refuse_the_crafted_model(tmp_path, victims):
     strategy = SwarmStrategy(fedavg(), max_weight=100.0, evidence=tmp_path, seal_seconds=4)
-    grid, _ = run(strategy, client_app(swarm_mod), victims=victims)
-    refused = {
-        c.node - FIRST_NODE: c.error.split(":")[0]
-        for c in grid.crossings
-        if c.phase == "seal" and c.error
-    }
+    view = run(strategy, client_app(swarm_mod), victims=victims).malicious_relay(crafted())
+    refused = {site: error.split(":")[0] for site, error in view.refusals.items()}
     assert refused == dict.fromkeys(victims, "ModelRefused")
-    assert not any(c.answer for c in grid.crossings if c.phase == "seal"
-                   and c.node - FIRST_NODE in victims
-                   and c.sent.config_records["config"]["server-round"] == 2)  # fmt: skip
+    assert view.answers == {}
 
 
 def test_an_initial_model_that_is_crafted_robs_even_the_sum(tmp_path):
@@ -146,6 +116,5 @@ def test_an_initial_model_that_is_crafted_robs_even_the_sum(tmp_path):
     Encryption leaves the sum, and a linear layer's sum is enough. Noise is what helps.
     """
     strategy = SwarmStrategy(fedavg(), max_weight=100.0, evidence=tmp_path)
-    grid, result = run(strategy, client_app(swarm_mod), initial=crafted(), rounds=1)
-    leader = recorded(grid, result).leader_encrypted()
+    leader = run(strategy, client_app(swarm_mod), initial=crafted(), rounds=1).leader_encrypted()
     assert robbed(leader.steps[0], SUM, everyone()) > 0.3
