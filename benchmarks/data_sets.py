@@ -110,9 +110,9 @@ def golub() -> Federation:
         y=np.array([name.startswith("AML") for name in samples], dtype=np.float32),
         ids=np.arange(len(samples), dtype=np.int64),
     )
-    sites = cohort.ids % 2  # 38 patients do not fill more
+    sites = cohort.ids % 3  # the fewest members whose sum encryption can protect
     names = [f"gene {k}" for k in range(table.shape[1])]
-    return _federation("golub", "myeloid leukaemia", names, cohort, sites, [0, 1])
+    return _federation("golub", "myeloid leukaemia", names, cohort, sites, [0, 1, 2])
 
 
 def fashion() -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -65,7 +65,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     "support2": Recipe(hidden=32, rounds=6, epochs=10, batch_size=32, lr=0.01, rows=250),
     "opt": Recipe(hidden=32, rounds=6, epochs=10, batch_size=32, lr=0.01, rows=200),
     "all": Recipe(hidden=0, rounds=5, epochs=10, batch_size=100, lr=0.001, rows=40),
-    "golub": Recipe(hidden=0, rounds=3, epochs=10, batch_size=40, lr=0.001, rows=20),
+    "golub": Recipe(hidden=0, rounds=5, epochs=10, batch_size=40, lr=0.001, rows=20),
 }
 
 
@@ -236,7 +236,7 @@ def _flower(
     own, nodes = OwnUpdates(), len(world.places)
     app = client_app(world, rows_of, seed, *mods, own.mod)
     grid = RecordingGrid(InProcessGrid(app, nodes=nodes))
-    with _quiet():
+    with quiet():
         result = strategy.start(grid, ArrayRecord(world.initial()), num_rounds=world.recipe.rounds)
     recording = Recording(
         crossings=grid.crossings,
@@ -258,7 +258,7 @@ def _some(rng: np.random.Generator, total: int, wanted: int) -> NDArray[np.bool_
     return mask
 
 
-class _quiet:  # noqa: N801 - reads as a word in a with statement
+class quiet:  # noqa: N801 - reads as a word in a with statement
     """Flower logs every round at length; its warnings still show."""
 
     def __enter__(self) -> None:
