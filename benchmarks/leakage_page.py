@@ -40,7 +40,8 @@ td small{color:var(--soft);display:block;line-height:1.35}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(19rem,1fr));gap:1.2rem}
 figure{margin:0}figcaption{font-size:.88rem;margin-bottom:.2rem}svg{width:100%;height:auto}
 svg text{fill:var(--soft);font-size:10px}svg .grid{stroke:var(--line)}
-svg .chance{stroke:var(--soft);stroke-dasharray:3 3;fill:none}svg polyline{fill:none;stroke-width:1.8}
+svg .chance{stroke:var(--soft);stroke-dasharray:3 3;fill:none}
+svg polyline{fill:none;stroke-width:1.8}
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}
 .c4{stroke:var(--c4)}.c5{stroke:var(--c5)}.key{font-size:.8rem;color:var(--soft);list-style:none;
 padding:0;margin:.2rem 0 0}.key i{display:inline-block;width:1rem;height:0;border-top:2px solid;
