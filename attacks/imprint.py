@@ -47,6 +47,7 @@ def imprint(
     brightness = sample.double().mean(dim=1)
     levels = torch.linspace(0, 1, len(bias) + 1, dtype=torch.float64)[:-1]
     cuts = torch.quantile(brightness, levels)
+    cuts[0] = 2 * cuts[0] - cuts[-1]  # darker than the sample's darkest fires, too
     crafted = {name: value.clone() for name, value in honest.items()}
     crafted[first[0]] = torch.full_like(weight, 1 / weight.shape[1])
     crafted[first[1]] = -cuts.to(bias.dtype)

@@ -81,7 +81,7 @@ def _lie(board: Board, regime: str, strategy: Strategy, *mods: Any) -> Crafted:
         rows = np.arange(ROWS * site, ROWS * (site + 1))
         closest = compare(_robbed(view, site), x[rows])
         member = _members(rows)
-        shares.append(closest.psnr[member] >= 20)
+        shares.append(closest.good[member])
         score = np.nan_to_num(closest.psnr, neginf=-1e3)
         board.add(regime, View.MALICIOUS_RELAY, "imprint (8 x 8 digits)", score, member, rows)
     why = next((error.split(":")[0] for error in view.refusals.values()), "")

@@ -67,20 +67,43 @@ def test_a_step_of_sgd_tells_as_much_as_its_gradient():
 
 
 @unhurried
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 9))
+def test_bins_are_taken_apart_exactly(seed, neurons, inputs):
+    """By hand: neuron i sums all examples from bin i upwards, one example a bin."""
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(neurons, inputs, generator=draw, dtype=torch.float64)
+    pull = torch.rand(neurons, generator=draw, dtype=torch.float64) + 0.1
+    weight = torch.stack([(pull[i:, None] * x[i:]).sum(dim=0) for i in range(neurons)])
+    bias = torch.stack([pull[i:].sum() for i in range(neurons)])
+    assert torch.allclose(imprinted(weight, bias), x, atol=1e-9)
+
+
+@unhurried
 @given(st.integers(0, 1700), st.sampled_from([8, 16, 32]))
 def test_an_imprint_returns_each_example_that_is_alone_in_its_bin(start, size):
     batch, labels = X[start : start + size], Y[start : start + size]
     crafted = imprint(
-        state_of(sharp, 1), X.flatten(1), first=("1.weight", "1.bias"), second="3.weight"
+        state_of(sharp, 1), X.flatten(1), first=("1.weight", "1.bias"), second="3.weight", gain=0.1
     )
     names = sorted(crafted)
     gradient = dict(zip(names, gradient_of(sharp(), crafted, batch, labels), strict=True))
     found = imprinted(gradient["1.weight"], gradient["1.bias"]).reshape(-1, 8, 8)
     bins = torch.searchsorted(-crafted["1.bias"], batch.flatten(1).mean(dim=1))
-    alone = np.array([int((bins == one).sum()) == 1 for one in bins])
-    quality = compare(found, batch).psnr
-    assert (quality[alone] > GOOD_PSNR).mean() >= 0.95
-    assert alone.mean() > 0.5
+    # An example on a cut may fall to either side of it: its neighbours' bins must be empty, too.
+    alone = np.array([int(((bins - one).abs() <= 1).sum()) == 1 for one in bins])
+    assert (compare(found, batch).psnr[alone] > 40).all()
+
+
+def test_not_even_the_darkest_example_escapes_an_imprint():
+    darkest = int(X.flatten(1).mean(dim=1).argmin())
+    batch, labels = X[[darkest, 1, 2]], Y[[darkest, 1, 2]]
+    crafted = imprint(
+        state_of(sharp, 1), X.flatten(1), first=("1.weight", "1.bias"), second="3.weight", gain=0.1
+    )
+    gradient = gradient_of(sharp(), crafted, batch, labels)
+    named = dict(zip(sorted(crafted), gradient, strict=True))
+    found = imprinted(named["1.weight"], named["1.bias"]).reshape(-1, 8, 8)
+    assert compare(found, batch).psnr.min() > 40
 
 
 def test_an_honest_model_gives_less_than_an_imprint():
@@ -158,6 +181,19 @@ def test_comparing_finds_each_example_wherever_it_stands(n, others, seed):
     assert torch.equal(candidates[found.closest], examples)
     assert found.share == 1.0
     assert compare(candidates[:0], examples).share == 0.0
+
+
+def test_the_mean_of_similar_pictures_reconstructs_none_of_them():
+    examples = 0.5 + 0.03 * torch.randn(20, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    examples[0, 0, 0, 0] = 1.0  # the range is wide, the pictures are alike
+    mean = compare(examples.mean(dim=0, keepdim=True), examples)
+    assert (mean.psnr > GOOD_PSNR).mean() > 0.9
+    assert mean.share == 0.0
+    assert mean.explained == pytest.approx(0, abs=1e-5)
+    near = examples + 0.003 * torch.randn(
+        examples.shape, generator=torch.Generator().manual_seed(1)
+    )
+    assert compare(near, examples).share == 1.0
 
 
 def test_what_does_not_fit_is_refused():
