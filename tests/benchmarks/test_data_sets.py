@@ -96,4 +96,4 @@ def test_gene_expression_is_all_there(name, rows, features, sites, cases):
     assert len(found.sites) == sites
     assert len(found.features) == features == cohorts[0].x.shape[1]
     assert all(np.isfinite(c.x).all() and np.abs(c.x).max() < 10 for c in cohorts)
-    assert all(len(s.train) > 3 and len(s.held_out) > 1 for s in found.sites)
+    assert all(len(s.train) > 3 and len(s.held_out) > 0 for s in found.sites)
