@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,16 +13,24 @@ from torch import nn
 
 from flwr_swarm._exceptions import ConfigurationError
 
+from .calibration import calibrated_loss
 from .confidence import confidence
 from .membership import Variance, lira_offline, lira_online, loss_threshold
 from .metrics import separation
+from .rmia import rmia_offline, rmia_online
 from .views import View
 
 Predict = nn.Module | Callable[[torch.Tensor], torch.Tensor]
+Array = NDArray[np.float64]
+Score = Callable[[Array, Array, NDArray[np.bool_]], Array]
+"""From the target's confidences, the shadows' and their masks."""
 
 LOSS_THRESHOLD = "loss threshold"
+CALIBRATED_LOSS = "calibrated loss"
 LIRA_ONLINE = "LiRA online"
 LIRA_OFFLINE = "LiRA offline"
+RMIA_ONLINE = "RMIA online"
+RMIA_OFFLINE = "RMIA offline"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,7 +62,7 @@ class Target:
     examples : int array, shape (n,)
         Who they are, so that intervals are clustered when they appear in several targets.
     shadows : Shadows, optional
-        LiRA needs them; the loss threshold does not.
+        All attacks but the loss threshold need them.
     """
 
     confidence: NDArray[np.float64]
@@ -148,7 +157,7 @@ def attack(
     view : View
         From where the attacker looks; it decides nothing here, it names the claim.
     targets : sequence of Target
-        At least one; LiRA runs if all of them have shadows.
+        At least one; the attacks with shadows run if all of them have some.
     variance : {"auto", "each", "global"}
         See `lira_online`.
     resamples, seed : int
@@ -157,18 +166,13 @@ def attack(
     Returns
     -------
     list of AttackResult
-        Loss threshold, then LiRA online and offline.
+        Loss threshold, calibrated loss, LiRA online and offline, RMIA online and offline.
     """
     if not targets:
         raise ConfigurationError("no target to attack; give at least one")
-    scores = {LOSS_THRESHOLD: [loss_threshold(t.confidence) for t in targets]}
-    with_shadows = [(t, t.shadows) for t in targets if t.shadows is not None]
-    if len(with_shadows) == len(targets):
-        for name, score in ((LIRA_ONLINE, lira_online), (LIRA_OFFLINE, lira_offline)):
-            scores[name] = [
-                score(t.confidence, s.confidence, s.masks, variance=variance)
-                for t, s in with_shadows
-            ]
+    each = [scores_of(target, variance=variance) for target in targets]
+    common = [name for name in each[0] if all(name in found for found in each)]
+    scores = {name: [found[name] for found in each] for name in common}
     member = np.concatenate([t.member for t in targets])
     examples = np.concatenate([t.examples for t in targets])
     results = []
@@ -191,10 +195,32 @@ def attack(
                 targets=len(targets),
                 shadows=0
                 if name == LOSS_THRESHOLD
-                else min(len(s.confidence) for _, s in with_shadows),
+                else min(len(t.shadows.confidence) for t in targets if t.shadows is not None),
             )
         )
     return results
+
+
+def scores_of(target: Target, *, variance: Variance = "auto") -> dict[str, Array]:
+    """Every attack's scores of one target by the attack's name; higher means more a member.
+
+    Without shadows, the loss threshold alone.
+    """
+    scores = {LOSS_THRESHOLD: loss_threshold(target.confidence)}
+    if target.shadows is not None:
+        attacks: dict[str, Score] = {
+            CALIBRATED_LOSS: calibrated_loss,
+            LIRA_ONLINE: partial(lira_online, variance=variance),
+            LIRA_OFFLINE: partial(lira_offline, variance=variance),
+            RMIA_ONLINE: rmia_online,
+            RMIA_OFFLINE: rmia_offline,
+        }
+        shadows = target.shadows
+        scores |= {
+            name: score(target.confidence, shadows.confidence, shadows.masks)
+            for name, score in attacks.items()
+        }
+    return scores
 
 
 def attack_model(

@@ -50,7 +50,7 @@ def lira_online(
     ConfigurationError
         If shapes differ, or an example lacks shadows on one side.
     """
-    _check(target, shadows, masks, both=True)
+    check_shadows(target, shadows, masks, both=True)
     inside, outside = (_gaussian(shadows, side, variance) for side in (masks, ~masks))
     return _log_density(target, *inside) - _log_density(target, *outside)
 
@@ -64,7 +64,7 @@ def lira_offline(
     monotone 1 - p. Needs no shadow trained on the attacked example. Parameters and errors as in
     `lira_online`; only shadows outside `masks` are used.
     """
-    _check(target, shadows, masks, both=False)
+    check_shadows(target, shadows, masks, both=False)
     mean, deviation = _gaussian(shadows, ~masks, variance)
     scores: Array = (target - mean) / deviation
     return scores
@@ -88,7 +88,8 @@ def _log_density(value: Array, mean: Array, deviation: Array) -> Array:
     return result
 
 
-def _check(target: Array, shadows: Array, masks: NDArray[np.bool_], *, both: bool) -> None:
+def check_shadows(target: Array, shadows: Array, masks: NDArray[np.bool_], *, both: bool) -> None:
+    """Refuse arrays that do not fit, or examples with fewer than two shadows on a side."""
     if shadows.ndim != 2 or shadows.shape != masks.shape or shadows.shape[1:] != target.shape:
         raise ConfigurationError(
             f"target {target.shape}, shadows {shadows.shape} and masks {masks.shape} must be "

@@ -79,7 +79,7 @@ def train_shadows(
     lr: float | None = None,
     weight_decay: float = 0.0,
     optimizer: OptimizerFactory | None = None,
-    initial: Mapping[str, torch.Tensor] | None = None,
+    initial: Mapping[str, torch.Tensor] | Ensemble | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Ensemble:
@@ -103,9 +103,9 @@ def train_shadows(
     optimizer : callable, optional
         Makes another from the list of stacked parameters, for instance
         ``lambda p: torch.optim.Adam(p, lr=1e-3)``; it must work coordinate by coordinate.
-    initial : state dict, optional
-        Start every shadow from it (a round's global model, when one update is attacked) instead
-        of from its own initialisation.
+    initial : state dict or Ensemble, optional
+        Start every shadow from it (a round's global model, when one update is attacked), or each
+        from the ensemble's own, instead of from its own initialisation.
     seed : int
     progress : callable, optional
         Called with (steps done, steps in all) after each step.
@@ -135,8 +135,10 @@ def train_shadows(
         torch.manual_seed(seed)  # one stream: initial parameters, then dropout if there is any
         nets = [make_model().train() for _ in range(len(masks))]
         if initial is not None:
-            for net in nets:
-                net.load_state_dict(initial)
+            for k, net in enumerate(nets):
+                net.load_state_dict(
+                    initial.state_dict(k) if isinstance(initial, Ensemble) else initial
+                )
         ensemble = _stacked(nets)
         parameters = list(ensemble.parameters.values())
         stepper = (

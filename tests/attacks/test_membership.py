@@ -54,10 +54,14 @@ def overfitted():
 
 def test_an_overfitted_model_is_attacked_and_lira_is_stronger(overfitted):
     x, y, member, shadows, target = overfitted
-    loss, online, offline = attack_model(
-        View.OUTSIDER_FINAL_MODEL, target, x, y, member, shadows=shadows
-    )
-    assert loss.attack == "loss threshold"
+    results = attack_model(View.OUTSIDER_FINAL_MODEL, target, x, y, member, shadows=shadows)
+    loss, calibrated, online, offline, rmia_on, rmia_off = results
+    assert [r.attack for r in results] == [
+        "loss threshold", "calibrated loss", "LiRA online", "LiRA offline",
+        "RMIA online", "RMIA offline",
+    ]  # fmt: skip
+    assert min(calibrated.auc_low, rmia_on.auc_low, rmia_off.auc_low) > 0.55
+    assert min(rmia_on.auc, rmia_off.auc) > loss.auc
     assert loss.auc_low > 0.52
     assert online.auc > loss.auc + 0.05
     assert online.auc_low > 0.6

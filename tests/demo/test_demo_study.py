@@ -191,8 +191,11 @@ def test_result_json_has_what_was_promised(chosen, patients, private_run, plain_
     assert names == {
         (view.value, name)
         for view in (View.OUTSIDER_FINAL_MODEL, View.LEADER_PLAINTEXT_UPDATE)
-        for name in ("loss threshold", "LiRA online", "LiRA offline")
-    }
+        for name in (
+            "loss threshold", "calibrated loss", "LiRA online", "LiRA offline",
+            "RMIA online", "RMIA offline",
+        )
+    }  # fmt: skip
     for one in found["attacks"]:
         assert one["auc_low"] <= one["auc"] <= one["auc_high"]
         assert one["tpr_low"] <= one["tpr_at_1pct_fpr"] <= one["tpr_high"]
