@@ -36,6 +36,7 @@ mutants: $(VENV)/.dev  ## plant faults into the contracts, one at a time (about 
 
 nightly: $(VENV)/.dev  ## what CI is too short for
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --dist worksteal tests/chain tests/machines
+	$(BIN)/python -m pytest -m debian tests/benchmarks
 	$(BIN)/python contracts/mutants.py --chain
 	$(BIN)/python -m benchmarks.durability
 	$(BIN)/python -m benchmarks.election

@@ -85,7 +85,10 @@ def test_a_pickle_that_names_anything_but_a_data_frame_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "rows", "features", "sites", "cases"),
-    [("golub", 38, 5000, 3, 11), ("all", 128, 12_625, 4, 33)],
+    [
+        ("golub", 38, 5000, 3, 11),
+        pytest.param("all", 128, 12_625, 4, 33, marks=pytest.mark.debian),
+    ],
 )
 def test_gene_expression_is_all_there(name, rows, features, sites, cases):
     found = data_sets.TABLES[name]()
