@@ -1,8 +1,8 @@
-"""All gates on one project and on the encryption, and on planted bugs, which they must find."""
+"""All gates on one project and on the product, and on planted bugs, which they must find."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,11 @@ from typing import Any
 from .audit import MakePrivate, Observed, Trainer, observe, product_trainer
 from .audit_project import opened
 from .gate import GateResult
-from .gates_cipher import Residues, fresh_ciphertext_gate, uniform_residues_gate
 from .gates_dp import dp_gates
+from .gates_product import Progress, product_controls, product_gates
 from .planted import BUGS, right
-from .sealings import by_the_scheme, with_one_key
 
-Progress = Callable[[str], None]
 SITES = (0, 1)
-ONE_KEY = "one key for all members of a round"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +24,11 @@ class Audit:
     Parameters
     ----------
     gates : tuple of GateResult
-        On the project, and on the encryption that its swarm would use.
+        On the project, and on the product as its swarm would use it.
     controls : mapping of str to tuple of str
-        For each planted bug the gates that it trips, on a small site of our own.
+        For each planted bug the gates that it trips, on small sites and rounds of our own.
     quiet : bool
-        Whether no gate trips on that site without a bug.
+        Whether no gate on DP trips on such sites without a bug.
     """
 
     gates: tuple[GateResult, ...]
@@ -82,19 +79,17 @@ def project_gates(
 
 def audit_project(folder: Path, *, progress: Progress = lambda _: None, **options: Any) -> Audit:
     """`project_gates`, whose options these are, and the controls."""
-    gates = [*project_gates(folder, progress=progress, **options), *cipher_gates(by_the_scheme())]
+    gates = [
+        *project_gates(folder, progress=progress, **options),
+        *product_gates(progress=progress),
+    ]
     controls = {}
     for name, bug in BUGS.items():
         progress(f"control: {name}")
         controls[name] = tuple(g.gate for g in small_site_gates(bug) if g.tripped)
-    controls[ONE_KEY] = tuple(g.gate for g in cipher_gates(with_one_key()) if g.tripped)
+    controls |= product_controls(progress=progress)
     quiet = not any(gate.tripped for gate in small_site_gates())
     return Audit(gates=tuple(gates), controls=controls, quiet=quiet)
-
-
-def cipher_gates(sealed: Mapping[str, Residues]) -> list[GateResult]:
-    """Both gates on ciphertexts of one update."""
-    return [uniform_residues_gate(sealed), fresh_ciphertext_gate(sealed)]
 
 
 def small_site_gates(

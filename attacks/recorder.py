@@ -130,15 +130,18 @@ class Recording:
 
     def malicious_relay(self, crafted: State) -> MaliciousRelay:
         """Whatever came back from sites that were sent exactly this model."""
-        answers, refusals = {}, {}
+        answers, sealed, refusals = {}, {}, {}
         for c in self.crossings:
             if c.phase not in TRAINING or not _same(_state(model_in(c.sent)), crafted):
                 continue
+            site = self.site_of(c.node)
             if c.answer is None:
-                refusals[self.site_of(c.node)] = c.error
+                refusals[site] = c.error
+            elif _encrypted(c):
+                sealed[site] = Fields(c.answer).seal_reply().payload
             else:
-                answers[self.site_of(c.node)] = _state(_plain(c))
-        return MaliciousRelay(crafted=crafted, answers=answers, refusals=refusals)
+                answers[site] = _state(_plain(c))
+        return MaliciousRelay(crafted=crafted, answers=answers, sealed=sealed, refusals=refusals)
 
     @property
     def _turns(self) -> list[int]:
@@ -173,11 +176,16 @@ def _plain(crossing: Crossing) -> Arrays:
     answer = crossing.answer or RecordDict()
     if FIELDS not in answer.config_records:
         return numpy_arrays(only_arrays(answer, "the reply")[1])
-    if terms_of(crossing.sent).encryption != "none":
+    if _encrypted(crossing):
         raise ConfigurationError(
             "this run was encrypted: no single update is in its traffic; take leader_encrypted()"
         )
     return decode_plain(Fields(answer).seal_reply().payload)[0]
+
+
+def _encrypted(crossing: Crossing) -> bool:
+    ours = crossing.answer is not None and FIELDS in crossing.answer.config_records
+    return ours and terms_of(crossing.sent).encryption != "none"
 
 
 def _state(arrays: Arrays) -> State:

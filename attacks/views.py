@@ -170,6 +170,8 @@ class MaliciousRelay:
     crafted : State
     answers : mapping of int to State
         Site to what it made of the crafted model. Sites that refused are missing.
+    sealed : mapping of int to bytes
+        Site to the ciphertext of it, where that is what came back.
     refusals : mapping of int to str
         Site to the error with which it answered.
     """
@@ -177,6 +179,7 @@ class MaliciousRelay:
     crafted: State = field(repr=False)
     answers: Mapping[int, State] = field(repr=False)
     refusals: Mapping[int, str]
+    sealed: Mapping[int, bytes] = field(default_factory=dict, repr=False)
     view: ClassVar[View] = View.MALICIOUS_RELAY
 
     @property
