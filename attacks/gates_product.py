@@ -42,7 +42,7 @@ def product_controls(*, progress: Progress = lambda _: None) -> dict[str, tuple[
     FedAvg is one control for each gate on inversion, since it must trip both.
     """
     found = {}
-    for name, gates in _FAULTS.items():
+    for name, gates in FAULTS.items():
         progress(f"control: {name}")
         found[name] = _tripped(gates())
     progress(f"control: {FEDAVG}")
@@ -89,7 +89,7 @@ def _tripped(gates: list[GateResult]) -> tuple[str, ...]:
     return tuple(gate.gate for gate in gates if gate.tripped)
 
 
-_FAULTS: Final[Mapping[str, Callable[[], list[GateResult]]]] = {
+FAULTS: Final[Mapping[str, Callable[[], list[GateResult]]]] = {
     ONE_KEY: lambda: cipher_gates(sealings.with_one_key()),
     NO_ERRORS: lambda: [key_recovery_gate({"a round": opened_rounds.without_errors()})],
     NOISY: lambda: [key_recovery_gate({"a round": opened_rounds.with_published_errors()})],

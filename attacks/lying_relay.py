@@ -20,6 +20,7 @@ from flwr_swarm import SwarmStrategy
 from flwr_swarm.testing import InProcessGrid
 
 from .crafting import CraftingGrid
+from .crossing import Crossing
 from .imprint import imprint, imprinted
 from .inversion_linear import layer_moves
 from .quiet import quiet
@@ -57,7 +58,7 @@ def swarm(sites: Sequence[Site], evidence: Path) -> SwarmStrategy:
         fedavg(len(sites)),
         max_weight=float(max(len(site.x) for site in sites)),
         evidence=evidence,
-        seal_seconds=4,
+        seal_seconds=60,
     )
 
 
@@ -65,6 +66,8 @@ def lied_to(
     sites: Sequence[Site], sample: torch.Tensor, strategy: Strategy, *mods: Any
 ) -> MaliciousRelay:
     """One honest round, then an imprint to every site; what comes back.
+
+    Nobody is lied to if the first round did not end, since a first model is checked by nobody.
 
     Parameters
     ----------
@@ -79,7 +82,11 @@ def lied_to(
         torch.manual_seed(0)
         honest = {n: v.clone() for n, v in net(sample.shape[1]).state_dict().items()}
     crafted = imprint(honest, sample, first=_FIRST, second="2.weight")
-    grid = CraftingGrid(InProcessGrid(_app(sites, *mods), nodes=len(sites)), crafted)
+    grid = CraftingGrid(
+        InProcessGrid(_app(sites, *mods), nodes=len(sites)),
+        crafted,
+        since=lambda turn: turn > 1 and any(map(_ended, grid.crossings)),
+    )
     with quiet():
         result = strategy.start(grid, ArrayRecord(honest), num_rounds=2)
     return Recording(
@@ -93,6 +100,11 @@ def robbed(view: MaliciousRelay, site: int) -> torch.Tensor:
         return torch.zeros(0, view.crafted[_FIRST[0]].shape[1])
     moves = layer_moves(view.steps[0], site, weight=_FIRST[0], bias=_FIRST[1])
     return imprinted(*moves)
+
+
+def _ended(crossing: Crossing) -> bool:
+    """Whether it is the last of a round: a certified sum's opening, or plain training."""
+    return crossing.phase in ("open", "train") and crossing.answer is not None
 
 
 def _app(sites: Sequence[Site], *mods: Any) -> ClientApp:

@@ -6,13 +6,12 @@ train is drawn anew for each target, so that every row is a member in some and n
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg, Strategy
 from flwr_swarm_attacks.crossing import RecordingGrid
+from flwr_swarm_attacks.quiet import quiet
 from flwr_swarm_attacks.recorder import OwnUpdates, Recording, chain_observer
 from flwr_swarm_attacks.shadows import batches
 from flwr_swarm_attacks.views import ChainObserver, State
@@ -256,14 +256,3 @@ def _some(rng: np.random.Generator, total: int, wanted: int) -> NDArray[np.bool_
     mask = np.zeros(total, dtype=np.bool_)
     mask[rng.permutation(total)[:wanted]] = True
     return mask
-
-
-class quiet:  # noqa: N801 - reads as a word in a with statement
-    """Flower logs every round at length; its warnings still show."""
-
-    def __enter__(self) -> None:
-        self._before = logging.getLogger("flwr").level
-        logging.getLogger("flwr").setLevel(logging.ERROR)
-
-    def __exit__(self, *_: Any) -> None:
-        logging.getLogger("flwr").setLevel(self._before)

@@ -4,6 +4,8 @@ Installed with flwr-swarm; nothing is imported until a test asks for the fixture
 
 >>> def test_my_training_is_private(flwr_swarm_gates):
 ...     flwr_swarm_gates.project("path/to/my/flower/app")
+>>> def test_the_swarm_keeps_its_keys_and_refuses_lies(flwr_swarm_gates):
+...     flwr_swarm_gates.swarm()
 >>> def test_my_attack_finds_nobody(flwr_swarm_gates):
 ...     flwr_swarm_gates.check(auc_gate(scores, member), tpr_gate(scores, member))
 """
@@ -61,6 +63,17 @@ class Gates:
         from flwr_swarm_attacks.gates_project import project_gates  # noqa: PLC0415
 
         self.check(*project_gates(Path(folder), **options))
+
+    def swarm(self) -> None:
+        """Check the gates on flwr-swarm as it is installed: ciphertexts, keys, crafted models.
+
+        Raises
+        ------
+        GateTripped
+        """
+        from flwr_swarm_attacks.gates_product import product_gates  # noqa: PLC0415
+
+        self.check(*product_gates())
 
 
 @pytest.fixture

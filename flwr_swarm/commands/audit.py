@@ -1,4 +1,4 @@
-"""`flwr-swarm audit`: the DP gates on a project's own train function; exit code 1 if one trips."""
+"""`flwr-swarm audit`: all gates on a project and on the product; exit code 1 if one trips."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def audit(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Plant canaries into a project's training, and test its noise, clipping and accounting."""
+    """Plant canaries into a project's training, and test its noise, clipping and accounting.
+
+    Ciphertexts, keys and refusals of crafted models are tested on small rounds beside it.
+    """
     from flwr_swarm_attacks.gates_project import audit_project  # noqa: PLC0415 - torch is slow
 
     from ..flower.compat import parse_config  # noqa: PLC0415
@@ -58,7 +61,12 @@ def audit(
             f"{len(found.tripped)} of {len(found.gates)} gates tripped: {'; '.join(found.tripped)}"
         )
     if not found.bites:
-        raise GateTripped("a planted bug tripped no gate, or none tripped one: trust no gate here")
+        missed = [name for name, gates in found.controls.items() if not gates]
+        raise GateTripped(
+            f"gates found nothing in {', '.join(missed)}: trust no gate here"
+            if missed
+            else "a gate tripped where no bug is: trust no gate here"
+        )
 
 
 def _show(found: Audit) -> None:
@@ -82,7 +90,7 @@ def _show(found: Audit) -> None:
     caught = sum(bool(gates) for gates in found.controls.values())
     alarm = max(gate.false_alarm for gate in found.gates)
     console.print(
-        f"controls: {caught} of {len(found.controls)} planted bugs tripped a gate, "
-        f"{'none' if found.quiet else 'ONE OR MORE'} tripped without a bug; a gate trips on a "
+        f"controls: {caught} of {len(found.controls)} planted faults tripped a gate, "
+        f"{'none' if found.quiet else 'ONE OR MORE'} tripped without a fault; a gate trips on a "
         f"right build with probability {alarm:.0e} at most"
     )

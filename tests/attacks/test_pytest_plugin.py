@@ -18,6 +18,11 @@ def test_wrong(flwr_swarm_gates):
     flwr_swarm_gates.check(noise_variance_gate(np.full(500, 0.1), name="too quiet"))
 """
 
+SWARM = """
+def test_the_swarm(flwr_swarm_gates):
+    flwr_swarm_gates.swarm()
+"""
+
 IGNORANT = """
 import sys
 
@@ -57,6 +62,13 @@ def test_gates_are_reported_and_a_tripped_one_fails_its_test(tmp_path):
     found = json.loads((tmp_path / "gates.json").read_text())
     assert [gate["tripped"] for gate in found] == [False, True]
     assert found[1]["test"] == "test_it.py::test_wrong"
+
+
+def test_the_gates_on_the_product_run_in_anybodys_tests(tmp_path):
+    code, printed = pytest_in(tmp_path, SWARM)
+    assert code == 0, printed
+    for gate in ("freshness", "key recovery", "crafted model", "recovered pictures"):
+        assert f"{gate}: 0, limit" in printed
 
 
 def test_it_costs_nothing_where_it_is_not_used(tmp_path):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from flwr_swarm_attacks import gates_project
+from flwr_swarm_attacks import gates_product, gates_project
 from flwr_swarm_attacks.planted import BUGS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "support2_swarm"
@@ -14,8 +14,9 @@ def test_the_example_passes_and_every_control_works(desk):
     found = desk.json("audit", EXAMPLE, *SMALL)
     assert not any(gate["tripped"] for gate in found["gates"])
     assert all(gate["false_alarm"] <= 1e-5 for gate in found["gates"])
-    assert set(found["controls"]) == {*BUGS, gates_project.ONE_KEY}
-    assert len(found["gates"]) == 11
+    lies = {f"{gates_product.FEDAVG}: {gate}" for gate in ("crafted model", "recovered pictures")}
+    assert set(found["controls"]) == {*BUGS, *gates_product.FAULTS, *lies}
+    assert len(found["gates"]) == 14
     assert all(found["controls"].values())
     assert found["quiet"]
 
