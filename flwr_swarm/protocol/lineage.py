@@ -98,11 +98,12 @@ def recomputed(
 def _agreed(site: SwarmMember, held: Held, offered: bytes, terms: Terms) -> bool:
     """Whether this member recomputed the offered model from `held` before, and agreed to it.
 
-    `begin_seal` writes sum and model together, once the one led to the other. A sum that was merged
-    since then lies in `pending`, and says nothing of that model.
+    `begin_seal` checks a model of a later round against the sum in `held` and writes both. Before
+    that, `parent` is what the sum's own round trained on; a sum that was merged since then lies in
+    `pending`. Neither says anything of the model that comes of it.
     """
     own = site.memory.parent
-    if held is not site.memory.held or own is None:
+    if held is not site.memory.held or own is None or own.round <= held.parent.round:
         return False
     return own.hash == offered and "none" not in (terms.encryption, held.terms.encryption)
 

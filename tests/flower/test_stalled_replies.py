@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flwr.app import ConfigRecord, Message, Metadata, RecordDict
@@ -12,6 +12,7 @@ from flwr.app.message import remove_content_from_message
 from flwr.common.serde import message_to_proto
 from flwr.proto.message_pb2 import ConfirmMessageReceivedResponse, PullObjectResponse
 from flwr.proto.runtime_pb2 import PullAppMessagesResponse
+from flwr.serverapp import Grid
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.run import Run
 from flwr.superlink.grid.http_grid import HttpGrid
@@ -71,6 +72,16 @@ def grid_of(link: SuperLink) -> HttpGrid:
     return grid
 
 
+class Wrapper:
+    """A grid that does something else than pulling by itself, as users write one."""
+
+    def __init__(self, grid: HttpGrid) -> None:
+        self._grid = grid
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._grid, name)
+
+
 def collected(
     pulls: Pulls, asked: set[str], enough: Callable[[list[Message]], bool]
 ) -> list[Message]:
@@ -92,15 +103,17 @@ def ended() -> Iterator[list[Pulls]]:
         pulls.give_up()
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
 @given(
     st.lists(st.sampled_from("abcdef"), unique=True, min_size=1), st.sets(st.sampled_from("abcdef"))
 )
 @settings(max_examples=15, deadline=None)
-def test_whoever_stalls_holds_up_nobody(order: list[str], stalled: set[str]) -> None:
+def test_whoever_stalls_holds_up_nobody(wrapped: bool, order: list[str], stalled: set[str]) -> None:
     link = SuperLink(stalled, set())
     for answers in order:
         link.announce(answers)
-    pulls = Pulls(grid=grid_of(link))
+    grid = grid_of(link)
+    pulls = Pulls(grid=cast(Grid, Wrapper(grid)) if wrapped else grid)
     due = set(order) - stalled
     got = collected(pulls, set(order), lambda found: len(found) >= len(due))
     pulls.give_up()

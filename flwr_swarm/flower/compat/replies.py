@@ -32,6 +32,7 @@ def announced(
     )
     from flwr.superlink.grid.http_grid import HttpGrid  # noqa: PLC0415
 
+    grid = getattr(grid.pull_messages, "__self__", None)  # whose it is, also behind a wrapper
     if type(grid) is not HttpGrid:
         return None
     if not asked:
