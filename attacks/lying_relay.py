@@ -58,7 +58,7 @@ def swarm(sites: Sequence[Site], evidence: Path) -> SwarmStrategy:
         fedavg(len(sites)),
         max_weight=float(max(len(site.x) for site in sites)),
         evidence=evidence,
-        seal_seconds=60,
+        seal_seconds=120,
     )
 
 

@@ -126,9 +126,10 @@ def _opened() -> tuple[OpenedRound, NDArray[np.uint64]]:
         for holder in range(_THRESHOLD)
     }
     merged = _SCHEME.merge([one.payload for one in sealed])
-    options = {"context": _CONTEXT, "threshold": _THRESHOLD, "included": _MEMBERS}
-    sums = _SCHEME.open(merged, openings, **options)
-    key = recover_key(openings, **options, parameters=DEFAULT)
+    sums = _SCHEME.open(merged, openings, context=_CONTEXT, threshold=_THRESHOLD, included=_MEMBERS)
+    key = recover_key(
+        openings, context=_CONTEXT, threshold=_THRESHOLD, included=_MEMBERS, parameters=DEFAULT
+    )
     return OpenedRound(merged=merged, sums=sums, seed=_CONTEXT.common_seed()), key
 
 

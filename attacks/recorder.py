@@ -138,7 +138,7 @@ class Recording:
             if c.answer is None:
                 refusals[site] = c.error
             elif _encrypted(c):
-                sealed[site] = Fields(c.answer).seal_reply().payload
+                sealed[site] = bytes(Fields(c.answer).seal_reply().payload)
             else:
                 answers[site] = _state(_plain(c))
         return MaliciousRelay(crafted=crafted, answers=answers, sealed=sealed, refusals=refusals)

@@ -47,7 +47,7 @@ def pytest_in(folder, text, *options):
         "test_it.py",
     ]
     done = subprocess.run(
-        command, check=False, cwd=folder, capture_output=True, text=True, timeout=120
+        command, check=False, cwd=folder, capture_output=True, text=True, timeout=240
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -173,7 +173,7 @@ def test_each_view_has_its_fields_and_no_others():
         views.LeaderPlaintext: {"steps"},
         views.LeaderEncrypted: {"steps", "ciphertexts"},
         views.Coalition: {"members", "steps"},
-        views.MaliciousRelay: {"crafted", "answers", "refusals"},
+        views.MaliciousRelay: {"crafted", "answers", "sealed", "refusals"},
     }
     for kind, names in promised.items():
         assert {one.name for one in fields(kind)} == names
