@@ -87,7 +87,7 @@ class Errands:
                 yield came
                 if self.silent:
                     # Replies come in a row.
-                    pause = _FIRST_PAUSE if came else min(_LONGEST_PAUSE, 1.5 * pause)
+                    pause = _FIRST_PAUSE if came else min(_LONGEST_PAUSE, 1.2 * pause)
                     clock.sleep(pause)
         finally:
             self._pulls.give_up()

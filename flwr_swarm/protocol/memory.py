@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .._octets import Octets
 from .hashing import Arrays
 from .ledger import SealCall
 from .messages import Place, SealReply
+from .payload import decode_arrays, encode_arrays
 from .terms import Terms
 
 
@@ -29,6 +31,19 @@ class Parent:
     hash: bytes
     model: Arrays = field(repr=False)
     state: Arrays = field(repr=False)
+
+    @cached_property
+    def encoded(self) -> tuple[Octets, Octets]:
+        """Model and state as bytes; encoded once, for they are saved again and again."""
+        return encode_arrays(self.model), encode_arrays(self.state)
+
+    @classmethod
+    def decoded(cls, *, round: int, hash: bytes, encoded: tuple[Octets, Octets]) -> Parent:
+        """What `encoded` gave, which it gives again; WireError if it is something else."""
+        model, state = map(decode_arrays, encoded)
+        parent = cls(round=round, hash=hash, model=model, state=state)
+        vars(parent)["encoded"] = encoded  # where `cached_property` keeps it
+        return parent
 
 
 @dataclass(frozen=True, kw_only=True)

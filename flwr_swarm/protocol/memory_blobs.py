@@ -11,7 +11,6 @@ from .._octets import Octets
 from .hashing import canonical_json
 from .memory import Given, Held, Memory, Parent
 from .messages import Place, SealReply
-from .payload import decode_arrays, encode_arrays
 from .terms import Terms
 
 _FACTS: Final = "facts"
@@ -28,8 +27,7 @@ def to_blobs(memory: Memory) -> dict[str, Octets]:
                 return name
         name = f"parent{len(parents)}"
         parents[name] = parent
-        blobs[f"{name}.model"] = encode_arrays(parent.model)
-        blobs[f"{name}.state"] = encode_arrays(parent.state)
+        blobs[f"{name}.model"], blobs[f"{name}.state"] = parent.encoded
         return name
 
     facts: dict[str, Any] = {
@@ -76,11 +74,10 @@ def from_blobs(blobs: Mapping[str, Octets]) -> Memory:
     try:
         facts = json.loads(bytes(blobs[_FACTS]))
         parents = {
-            name: Parent(
+            name: Parent.decoded(
                 round=int(found["round"]),
                 hash=bytes.fromhex(found["hash"]),
-                model=decode_arrays(blobs[f"{name}.model"]),
-                state=decode_arrays(blobs[f"{name}.state"]),
+                encoded=(blobs[f"{name}.model"], blobs[f"{name}.state"]),
             )
             for name, found in facts["parents"].items()
         }
