@@ -20,18 +20,21 @@ def bind_process(*, run_id: int, node_id: int) -> None:
 
 def detached_message(content: RecordDict) -> Message:
     """A message that belongs to no run: a strategy only reads its content."""
-    metadata = Metadata(
+    return with_content(content, _of_no_run())
+
+
+def _of_no_run(answers: str = "") -> Metadata:
+    return Metadata(
         run_id=0,
         message_id="",
         src_node_id=0,
         dst_node_id=0,
-        reply_to_message_id="",
+        reply_to_message_id=answers,
         group_id="",
         created_at=0.0,
         ttl=0.0,
         message_type="train",
     )
-    return with_content(content, metadata)
 
 
 def with_content(content: RecordDict, metadata: Metadata) -> Message:
@@ -62,19 +65,8 @@ def as_from(message: Message, node: int) -> Message:
 
 def unreadable(answers: str) -> Message:
     """The reply to message `answers` as Flower writes one whose content is gone."""
-    metadata = Metadata(
-        run_id=0,
-        message_id="",
-        src_node_id=0,
-        dst_node_id=0,
-        reply_to_message_id=answers,
-        group_id="",
-        created_at=0.0,
-        ttl=0.0,
-        message_type="train",
-    )
     error = Error(code=ErrorCode.MESSAGE_UNAVAILABLE, reason="the reply could not be read")
-    return cast(Message, cast(Any, Message)(error=error, metadata=metadata))
+    return cast(Message, cast(Any, Message)(error=error, metadata=_of_no_run(answers)))
 
 
 def carried(message: Message, *, message_id: str) -> Message:
