@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -38,15 +39,14 @@ def fly(
     @app.train()
     def answer(message: Message, context: Context) -> Message:
         site = int(context.node_config["partition-id"])
-        turn = int(message.content["config"]["server-round"])  # type: ignore[index]
-        model = message.content["arrays"].to_torch_state_dict()  # type: ignore[union-attr]
+        turn = cast(int, message.content.config_records["config"]["server-round"])
+        model = message.content.array_records["arrays"].to_torch_state_dict()
         state, examples = train(site, turn, model, context)
         taken[site] += 1
-        content = {
-            "arrays": ArrayRecord(dict(state)),
-            "metrics": MetricRecord({"num-examples": examples}),
-        }
-        return Message(RecordDict(content), reply_to=message)
+        content = RecordDict()
+        content["arrays"] = ArrayRecord(dict(state))
+        content["metrics"] = MetricRecord({"num-examples": examples})
+        return Message(content, reply_to=message)
 
     grid = InProcessGrid(app, nodes=sites)
     with quiet():
@@ -64,11 +64,13 @@ def fedavg(sites: int) -> FedAvg:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Flower logs every round at length; its warnings still show."""
-    log = logging.getLogger("flwr")
-    before = log.level
-    log.setLevel(logging.ERROR)
+    """Flower logs every round at length, and each chain that it is for development; errors show."""
+    logs = [logging.getLogger(name) for name in ("flwr", "flwr_swarm.chain.server")]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        log.setLevel(before)
+        for log, level in zip(logs, before, strict=True):
+            log.setLevel(level)

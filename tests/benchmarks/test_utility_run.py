@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chi2
 
 from benchmarks import utility, utility_regimes, utility_task
 from benchmarks.utility_judged import OWN, TOGETHER, WHOLE
@@ -128,6 +129,28 @@ def test_members_together_add_what_one_trusted_party_would(task, epsilon):
     assert alone <= together.noise_multiplier < 1.1 * alone
     assert together.honest == 3  # of four, one of whom may be faulty
     assert own_noise(task, epsilon / 2) > alone
+
+
+@pytest.mark.parametrize(
+    ("regime", "shares"),
+    [
+        (utility_regimes.central_noise, 1),
+        (utility_regimes.distributed_noise_loop, SITES / 3),  # any three of four shares are enough
+        (utility_regimes.local_noise, SITES),
+    ],
+)
+def test_the_noise_is_what_was_charged(task, regime, shares):
+    """Patients of zeros: the model is the noise alone, but for its bias."""
+    width, recipe = 3000, replace(RECIPE, steps=1)
+    rows = [replace(part, x=torch.zeros(len(part), width)) for part in task.sites]
+    pooled = replace(task.pooled, x=torch.zeros(len(task.pooled), width))
+    zeros = replace(task, sites=tuple(rows), pooled=pooled, recipe=recipe)
+    moved = regime(zeros, 1, 4.0).models[0]["0.weight"].numpy().astype(float)
+    sigma = own_noise(zeros, 4.0)
+    if regime is utility_regimes.distributed_noise_loop:
+        sigma = shared_noise(zeros, 4.0).noise_multiplier
+    squares = np.square(moved * len(pooled) / (recipe.private_lr * sigma)).sum() / shares
+    assert chi2.ppf(1e-9, width) < squares < chi2.isf(1e-9, width) * 1.01
 
 
 def test_delta_is_below_one_over_all_patients(task):
