@@ -42,7 +42,7 @@ from .utility_pictures import PICTURES
 from .utility_regimes import Trained
 from .utility_scores import Cell, Judges
 from .utility_table import markdown
-from .utility_task import Task, task_of
+from .utility_task import RULE, Task, task_of
 
 EPSILONS: Final = (1.0, 4.0, 8.0)
 QUICK_SETS: Final = ("support2",)
@@ -152,12 +152,14 @@ def main(arguments: list[str] | None = None) -> int:
         names = tuple(chosen.sets.split(","))
     seeds = chosen.seeds or (2 if chosen.quick else 5)
     started, studies = time.perf_counter(), []
+    say(RULE)
     for name in names:
         task = task_of(name, SOURCES[name]())
         say(f"{name}: {len(task.pooled)} patients train, {len(task.test)} judge, {seeds} seeds")
         studies.append(study(task, seeds=seeds, say=say))
         seconds = round(time.perf_counter() - started, 1)
-        result = {"seconds": seconds, "complete": len(studies) == len(names), "studies": studies}
+        complete = len(studies) == len(names)
+        result = {"seconds": seconds, "complete": complete, "rule": RULE, "studies": studies}
         if chosen.json:
             chosen.json.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
         if chosen.markdown:

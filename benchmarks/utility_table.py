@@ -9,16 +9,17 @@ from typing import Any
 def markdown(studies: Sequence[Mapping[str, Any]]) -> str:
     """One table, a column for each data set, and the promises of each."""
     lines = [
-        "| trained as | " + " | ".join(_title(study) for study in studies) + " |",
-        "|---" * (1 + len(studies)) + "|",
+        "| trained as | went through | " + " | ".join(_title(study) for study in studies) + " |",
+        "|---" * (2 + len(studies)) + "|",
     ]
     found = [{_key(cell): cell for cell in study["cells"]} for study in studies]
-    for regime, epsilon in dict.fromkeys(key for cells in found for key in cells):
+    went = {key: cell["went_through"] for cells in found for key, cell in cells.items()}
+    for (regime, epsilon), through in went.items():
         if regime.startswith("local: "):
             continue  # a site's name is one data set's; below
         name = regime if epsilon is None else f"{regime}, ε ≤ {epsilon:g}"
-        row = [_entry(cells[regime, epsilon]) for cells in found if (regime, epsilon) in cells]
-        lines.append(f"| {name} | " + " | ".join(row) + " |")
+        row = [_entry(cells[regime, epsilon]) for cells in found]
+        lines.append(f"| {name} | {through} | " + " | ".join(row) + " |")
     return "\n".join([*lines, "", *_each(studies), "", *_promises(studies)]) + "\n"
 
 

@@ -187,8 +187,8 @@ def test_the_table_has_a_column_for_each_set_and_tells_what_was_spent():
     text = markdown([a_study(promises()), a_study([])])
     header, rule, row, *_ = text.splitlines()
     assert header.count("made-up: 7 train, 9 judge (2 cases), δ = 1e-03") == 2
-    assert rule == "|---|---|---|"
-    assert row.startswith("| swarm, distributed noise, ε ≤ 4 | 0.750 [")
+    assert rule == "|---|---|---|---|"
+    assert row.startswith("| swarm, distributed noise, ε ≤ 4 | a test | 0.750 [")
     assert row.count("(0.700 to 0.800) ε 3.990") == 2
     assert "made-up, each site alone: here 0.650" in text
     assert "- made-up: holds: swarm within 0.01 of federated" in text
