@@ -39,6 +39,8 @@ nightly: $(VENV)/.dev  ## what CI is too short for
 	$(BIN)/python -m pytest -m debian tests/benchmarks
 	$(BIN)/python contracts/mutants.py --chain
 	$(BIN)/python -m benchmarks.durability
+	$(BIN)/python -m benchmarks.utility
+	$(BIN)/python -m benchmarks.gates
 	$(BIN)/python -m benchmarks.election
 
 $(BIN)/python:
