@@ -47,8 +47,7 @@ def fdp(
         `CanaryScores.guesses`. Bonferroni over either.
     """
     _check(alpha, delta)
-    guesses = scores.guesses(shares) if shares else scores.splits(thresholds).guesses
-    each, total = alpha / len(guesses), len(scores.inside) + len(scores.outside)
+    guesses, each, total = _tried(scores, alpha, thresholds, shares)
 
     def excess(made: int, right: int) -> Objective:
         return lambda mu: _fdp_excess(mu, total, made, right, each)
@@ -66,8 +65,7 @@ def steinke(
 ) -> float:
     """Privacy auditing in one run (Steinke et al. 2023, theorem 5.2). Valid, and weak."""
     _check(alpha, delta)
-    guesses = scores.guesses(shares) if shares else scores.splits(thresholds).guesses
-    each, total = alpha / len(guesses), len(scores.inside) + len(scores.outside)
+    guesses, each, total = _tried(scores, alpha, thresholds, shares)
 
     def excess(made: int, right: int) -> Objective:
         return lambda epsilon: each - _steinke_p(epsilon, delta, total, made, right)
@@ -147,6 +145,14 @@ def _steinke_p(epsilon: float, delta: float, total: int, guesses: int, correct: 
     mass = binom.sf(correct - steps - 1, guesses, rate) - plain
     slope = float(np.max(mass / steps, initial=0.0))
     return min(plain + 2 * total * delta * slope, 1.0)
+
+
+def _tried(
+    scores: CanaryScores, alpha: float, thresholds: ArrayLike | None, shares: Sequence[float]
+) -> tuple[list[tuple[int, int]], float, int]:
+    """Guesses (made, right), what of alpha each may err with, and how many canaries there are."""
+    guesses = scores.guesses(shares) if shares else scores.splits(thresholds).guesses
+    return guesses, alpha / len(guesses), len(scores.inside) + len(scores.outside)
 
 
 def _best(guesses: list[tuple[int, int]], excess: Callable[[int, int], Objective]) -> float:

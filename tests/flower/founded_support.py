@@ -18,7 +18,7 @@ from flwr_swarm.chain.signing import sign_consent
 from flwr_swarm.flower.state import save_keys
 from flwr_swarm.keystore import Keystore
 from flwr_swarm.keystore.keys import MemberKeys
-from flwr_swarm.protocol.ledger import ProposeCall, VoteCall
+from flwr_swarm.protocol.ledger import ProposeCall, SealCall, VoteCall
 from flwr_swarm.protocol.quorum import smallest_threshold
 from flwr_swarm.protocol.terms import Terms
 from flwr_swarm.protocol.types import Card, Change, Kind, Policy
@@ -102,6 +102,23 @@ class Founded:
         )
         change = Change(kind=Kind.ADMIT, policy=policy, card=card, expires=expires)
         self.decide(change, *voters, consent=consent)
+
+    def seal_on_a_made_up_model(self, i: int, *, number: int) -> None:
+        """Member `i` opens round `number` on a model of its own making."""
+        keys, ledger = self.keys[i], self.ledger(i)
+        reveals = ledger.view().members[i].reveals
+        ledger.submit(
+            SealCall(
+                round=number,
+                parent=b"j" * 32,
+                payload_hash=b"p" * 32,
+                shares_hash=b"s" * 32,
+                reveal=keys.secret(4242, self.contract, reveals),
+                commitment=keys.commitment(4242, self.contract, reveals + 1),
+                epsilon=0,
+                verified=True,
+            )
+        )
 
     def close(self) -> None:
         self.bench.swarm.close()

@@ -21,7 +21,6 @@ from flwr_swarm.chain.server import ChainServer
 from flwr_swarm.flower import recalling
 from flwr_swarm.flower.records import BLOBS, MODEL
 from flwr_swarm.flower.state import load_memory
-from flwr_swarm.protocol.ledger import SealCall
 from flwr_swarm.protocol.types import Phase
 from flwr_swarm.report.verify import verify
 
@@ -217,19 +216,7 @@ def test_a_round_opened_on_a_model_that_nobody_has_does_not_stop_the_study(
     """A faulty member seals on a model of its own making, and the relay dies."""
     swarm = founded(4)
     first = run(swarm, swarm.bench.swarm, rounds=1)
-    keys, me = swarm.keys[3], swarm.ledger(3).view().members[3]
-    swarm.ledger(3).submit(
-        SealCall(
-            round=2,
-            parent=b"j" * 32,
-            payload_hash=b"p" * 32,
-            shares_hash=b"s" * 32,
-            reveal=keys.secret(4242, swarm.contract, me.reveals),
-            commitment=keys.commitment(4242, swarm.contract, me.reveals + 1),
-            epsilon=0,
-            verified=True,
-        )
-    )
+    swarm.seal_on_a_made_up_model(3, number=2)
     result = run(swarm, relay(swarm), rounds=3)
     view = swarm.ledger(0).view()
     assert view.final is not None

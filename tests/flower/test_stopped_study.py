@@ -16,7 +16,6 @@ from swarm_bench import inner, same
 
 from flwr_swarm import SwarmStrategy, swarm_mod
 from flwr_swarm.flower.course import Course
-from flwr_swarm.protocol.ledger import SealCall
 from flwr_swarm.protocol.stopped import stopped_terms
 from flwr_swarm.protocol.types import Change, Kind, Phase, Policy
 from flwr_swarm.report.verify import verify
@@ -107,19 +106,7 @@ def test_who_opens_a_round_in_a_stopped_study_is_blamed_and_nobody_waits(
     course = Course()
     train(swarm.bench, course)
     stop(swarm, 0, 1, 2)
-    keys, me = swarm.keys[3], swarm.ledger(3).view().members[3]
-    swarm.ledger(3).submit(
-        SealCall(
-            round=2,
-            parent=b"j" * 32,
-            payload_hash=b"p" * 32,
-            shares_hash=b"s" * 32,
-            reveal=keys.secret(4242, swarm.contract, me.reveals),
-            commitment=keys.commitment(4242, swarm.contract, me.reveals + 1),
-            epsilon=0,
-            verified=True,
-        )
-    )
+    swarm.seal_on_a_made_up_model(3, number=2)
     started = swarm.time.clock().now()
     assert train(swarm.bench, course) is None
     assert swarm.time.clock().now() < started + 60, "nobody waits for the deadline"
