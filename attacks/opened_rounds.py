@@ -10,10 +10,13 @@ import tenseal
 from numpy.typing import NDArray
 
 from flwr_swarm.encryption import (
+    CertifiedSet,
     Dealt,
+    Holder,
     RoundContext,
     Sealed,
     ThresholdScheme,
+    VolatileMemory,
     envelope_hash,
     generate_encryption_key,
 )
@@ -116,12 +119,12 @@ def _opened() -> tuple[OpenedRound, NDArray[np.uint64]]:
         )
         for sender, row in enumerate(_lanes())
     ]
+    certified = CertifiedSet(members=tuple(range(_MEMBERS)), certificate=bytes(32))
     openings = {
-        holder: _SCHEME.opening(
+        holder: Holder(index=holder, private_keys=[pairs[holder][0]], memory=VolatileMemory()).open(
             {sender: _dealt(one, holder) for sender, one in enumerate(sealed)},
+            certified=certified,
             context=_CONTEXT,
-            receiver=holder,
-            private_keys=[pairs[holder][0]],
         )
         for holder in range(_THRESHOLD)
     }

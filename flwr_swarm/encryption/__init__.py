@@ -5,19 +5,24 @@ from .context import RoundContext
 from .dealing import Dealt
 from .envelope import generate_encryption_key
 from .hashes import aggregate_hash, envelope_hash, payload_hash, proof_hash, shares_hash
+from .holder import CertifiedSet, Holder, OpeningMemory, VolatileMemory
 from .noise import SharedNoise
 from .parameters import RingParameters
 from .scheme import Sealed, ThresholdScheme
 
 __all__ = [
+    "CertifiedSet",
     "Codec",
     "Dealt",
+    "Holder",
     "Mean",
+    "OpeningMemory",
     "RingParameters",
     "RoundContext",
     "Sealed",
     "SharedNoise",
     "ThresholdScheme",
+    "VolatileMemory",
     "aggregate_hash",
     "envelope_hash",
     "generate_encryption_key",

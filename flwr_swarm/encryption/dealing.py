@@ -32,6 +32,7 @@ from .modular import Residues, add, inner
 from .parameters import DEGREE, RingParameters
 from .randomness import RandomBytes, draw, expand_public, uniform
 from .shamir import evaluate, polynomial
+from .wiping import wiped
 from .wire import MASKS, pack_residues
 
 
@@ -76,27 +77,27 @@ def deal(
     signer = Ed25519PrivateKey.from_private_bytes(seed)
     ephemeral_key = edwards.signing_scalar(seed)
     ephemeral = X25519PrivateKey.from_private_bytes(ephemeral_key).public_key().public_bytes_raw()
-    envelopes = []
-    for receiver, public_key in enumerate(holders):
-        if public_key is None:
-            continue
-        share = evaluate(coefficients, receiver + 1)
-        channel = Channel(
-            context=context,
-            sender=sender,
-            receiver=receiver,
-            public_key=public_key,
-            ephemeral=ephemeral,
-        )
-        envelopes.append(seal_share(share, channel, ephemeral_key, parameters))
-        share.fill(0)
-    hashes = [envelope_hash(envelope, parameters) for envelope in envelopes]
     point = signer.public_key().public_bytes_raw()
-    transcript = _transcript(context, sender, threshold, point, hashes)
-    stacked = np.stack(coefficients)
-    combined = _combinations(transcript, stacked)
-    for one in (stacked, *coefficients):
-        one.fill(0)
+    envelopes = []
+    with wiped(*coefficients):
+        for receiver, public_key in enumerate(holders):
+            if public_key is None:
+                continue
+            channel = Channel(
+                context=context,
+                sender=sender,
+                receiver=receiver,
+                public_key=public_key,
+                ephemeral=ephemeral,
+            )
+            share = evaluate(coefficients, receiver + 1)
+            with wiped(share):
+                envelopes.append(seal_share(share, channel, ephemeral_key, parameters))
+        hashes = [envelope_hash(envelope, parameters) for envelope in envelopes]
+        transcript = _transcript(context, sender, threshold, point, hashes)
+        stacked = np.stack(coefficients)
+        with wiped(stacked):
+            combined = _combinations(transcript, stacked)
     proof = Proof(
         sender=sender,
         threshold=threshold,

@@ -16,6 +16,8 @@ MODULUS_BITS: Final = 60
 ETA: Final = 42
 """Errors are centred binomial: 84 coins, variance 21, |e| <= 42."""
 MAX_MEMBERS: Final = 256
+SMALLEST_SUM: Final = 3
+"""Members in a sum that is opened. Of two, each would learn the other's update from it."""
 _TAIL_EXPONENT: Final = 128
 """A noise check may refuse an honest coefficient with probability 2^-128 at most."""
 

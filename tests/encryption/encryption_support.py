@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flwr_swarm.encryption import (
+    CertifiedSet,
     Dealt,
+    Holder,
     RingParameters,
     RoundContext,
     Sealed,
     ThresholdScheme,
+    VolatileMemory,
     envelope_hash,
     generate_encryption_key,
 )
+from flwr_swarm.encryption.envelope import public_key_of
+from flwr_swarm.encryption.holding import sum_of_shares
+from flwr_swarm.encryption.parameters import SMALLEST_SUM
 
 Q = 2**60 - 2**14 + 1
 CONTRACT = "0x" + "5a" * 20
@@ -89,6 +95,25 @@ def dealt_to(
     )
 
 
+def sum_without_memory(
+    dealt: Mapping[int, Dealt],
+    *,
+    context: RoundContext,
+    receiver: int,
+    private_keys: Sequence[bytes],
+    parameters: RingParameters | None = None,
+) -> bytes:
+    """An opening as a holder makes it when nobody asks its memory, nor how many are in the set."""
+    keys = {public_key_of(key): key for key in private_keys}
+    return sum_of_shares(
+        dealt,
+        context=context,
+        receiver=receiver,
+        keys=keys,
+        parameters=parameters or RingParameters(),
+    )
+
+
 def openings_of(
     scheme: ThresholdScheme,
     sealed: Sequence[Sealed],
@@ -97,18 +122,23 @@ def openings_of(
     who: Sequence[int],
     context: RoundContext | None = None,
 ) -> dict[int, bytes]:
-    return {
-        holder: scheme.opening(
-            {
-                sender: dealt_to(one, holder, parameters=scheme.parameters)
-                for sender, one in enumerate(sealed)
-            },
-            context=context or round_context(),
-            receiver=holder,
-            private_keys=[key_pairs(holders)[holder][0]],
-        )
-        for holder in who
-    }
+    """From holders with empty memories; of one or two members as no holder makes them."""
+    made, ring, here = {}, scheme.parameters, context or round_context()
+    for j in who:
+        dealt = {i: dealt_to(one, j, parameters=ring) for i, one in enumerate(sealed)}
+        keys = [key_pairs(holders)[j][0]]
+        if len(dealt) < SMALLEST_SUM:
+            made[j] = sum_without_memory(
+                dealt, context=here, receiver=j, private_keys=keys, parameters=ring
+            )
+            continue
+        holder = Holder(index=j, private_keys=keys, memory=VolatileMemory(), parameters=ring)
+        made[j] = holder.open(dealt, certified=certified_set(dealt), context=here)
+    return made
+
+
+def certified_set(members: Iterable[int], certificate: bytes = bytes(32)) -> CertifiedSet:
+    return CertifiedSet(members=tuple(sorted(members)), certificate=certificate)
 
 
 def frame(kind: int, body: bytes, parameters: RingParameters | None = None) -> bytes:

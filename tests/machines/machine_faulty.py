@@ -179,7 +179,7 @@ class Faulty(Site):
     ) -> Sealed:
         """As `ThresholdScheme.seal`, but the victims' shares are on no polynomial."""
         random = self.world.random
-        with OneTimeKey.generate(random=random).spend() as secret:
+        with OneTimeKey(random=random).spend() as secret:
             envelopes, proof = crooked(
                 secret,
                 context=context,
