@@ -17,7 +17,7 @@ from flwr_swarm._exceptions import ConfigurationError, OpeningReused
 from .context import PROTOCOL, RoundContext
 from .dealing import Dealt
 from .envelope import public_key_of
-from .hashes import envelope_hash, shares_hash
+from .hashes import envelope_hash, proof_hash
 from .holding import sum_of_shares
 from .parameters import DEFAULT, MAX_MEMBERS, SMALLEST_SUM, RingParameters
 
@@ -153,6 +153,7 @@ class Holder:
         digest.update(self.index.to_bytes(2, "big") + len(dealt).to_bytes(2, "big"))
         for sender in sorted(dealt):
             one = dealt[sender]
-            digest.update(sender.to_bytes(2, "big") + shares_hash(one.hashes, one.proof))
+            digest.update(sender.to_bytes(2, "big") + len(one.hashes).to_bytes(2, "big"))
+            digest.update(b"".join(one.hashes) + proof_hash(one.proof, self.parameters))
             digest.update(envelope_hash(one.envelope, self.parameters))
         return digest.digest()

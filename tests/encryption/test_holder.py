@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -157,6 +158,16 @@ def test_a_set_is_claimed_before_a_share_is_looked_at() -> None:
         )
 
 
+@pytest.mark.parametrize("part", ["envelope", "proof", "hashes"])
+def test_no_part_of_a_dealing_can_be_exchanged_afterwards(part: str) -> None:
+    members, one = SETS[0], holder()
+    dealt, other = dealt_in(members), dealt_in(members, version=1)
+    one.open(dealt, certified=certified_set(members), context=round_context())
+    dealt[2] = replace(dealt[2], **{part: getattr(other[2], part)})
+    with pytest.raises(OpeningReused):
+        one.open(dealt, certified=certified_set(members), context=round_context())
+
+
 def test_what_the_memory_refuses_is_not_opened() -> None:
     class Full:
         def claim(self, context: RoundContext, opened: bytes) -> bytes:
@@ -168,6 +179,27 @@ def test_what_the_memory_refuses_is_not_opened() -> None:
         Holder(index=ME, private_keys=keys, memory=Full()).open(
             dealt_in(members), certified=certified_set(members), context=round_context()
         )
+
+
+def test_of_threads_that_claim_at_once_all_are_told_the_same() -> None:
+    threads, rounds = 4, 300
+    memory, start = VolatileMemory(), Barrier(threads)
+
+    def claim(thread: int) -> list[bytes]:
+        told = []
+        for number in range(rounds):
+            start.wait(60)
+            told.append(memory.claim(round_context(number), bytes([thread])))
+        return told
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            told = list(pool.map(claim, range(threads)))
+    finally:
+        sys.setswitchinterval(before)
+    assert all(len(set(answers)) == 1 for answers in zip(*told, strict=True))
 
 
 @settings(max_examples=10, deadline=None)
