@@ -181,15 +181,24 @@ def test_what_the_memory_refuses_is_not_opened() -> None:
         )
 
 
+class SlowlyFound(int):
+    """A number that takes the interpreter a while to look up, so that threads change over there."""
+
+    def __hash__(self) -> int:
+        for _ in range(200):
+            pass
+        return int.__hash__(self)
+
+
 def test_of_threads_that_claim_at_once_all_are_told_the_same() -> None:
-    threads, rounds = 4, 300
+    threads, rounds = 4, 100
     memory, start = VolatileMemory(), Barrier(threads)
 
     def claim(thread: int) -> list[bytes]:
         told = []
         for number in range(rounds):
             start.wait(60)
-            told.append(memory.claim(round_context(number), bytes([thread])))
+            told.append(memory.claim(round_context(SlowlyFound(number)), bytes([thread])))
         return told
 
     before = sys.getswitchinterval()
