@@ -185,13 +185,13 @@ class SlowlyFound(int):
     """A number that takes the interpreter a while to look up, so that threads change over there."""
 
     def __hash__(self) -> int:
-        for _ in range(200):
+        for _ in range(20_000):
             pass
         return int.__hash__(self)
 
 
 def test_of_threads_that_claim_at_once_all_are_told_the_same() -> None:
-    threads, rounds = 4, 100
+    threads, rounds = 4, 20
     memory, start = VolatileMemory(), Barrier(threads)
 
     def claim(thread: int) -> list[bytes]:
