@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks import margins
 from benchmarks import margins_exact as exact
-from benchmarks.margins_lattice import CLASSICAL, QUANTUM, Lwe, Model, dual, primal
+from benchmarks.margins_lattice import CLASSICAL, QUANTUM, Lwe, Model, dual, log2_delta, primal
 from benchmarks.margins_standard import DEGREES, LEVELS, SIGMA, largest_modulus, level_of
 from flwr_swarm.encryption.parameters import DEFAULT, DEGREE, MODULUS, RingParameters
 
@@ -88,6 +88,13 @@ def test_a_larger_modulus_is_weaker_and_wider_errors_are_stronger(
         here = attack(Lwe(n=n, log2_q=log2_q, sigma=sigma), CLASSICAL).cost
         assert attack(Lwe(n=n, log2_q=log2_q + 1, sigma=sigma), CLASSICAL).cost <= here + 1e-6
         assert attack(Lwe(n=n, log2_q=log2_q, sigma=2 * sigma), CLASSICAL).cost >= here - 1e-6
+
+
+@pytest.mark.parametrize("block", [60, 200, 800])
+def test_the_hermite_factor_is_chens(block: int) -> None:
+    volume = (math.pi * block) ** (1 / block) * block / (2 * math.pi * math.e)
+    factor = 2 ** log2_delta(block)
+    assert factor ** (2 * (block - 1)) == pytest.approx(volume, rel=1e-9)
 
 
 @pytest.mark.parametrize("log2_q", [16, 29])
