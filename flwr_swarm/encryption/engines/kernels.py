@@ -71,10 +71,9 @@ def _shoup(w: Any) -> Any:
     """floor(w * 2^64 / q) of a residue."""
     scaled = w << _4
     quotient = scaled + _high(scaled, _FRACTION)
-    for _ in range(2):  # two fractions were cut off
-        rest = np.uint64(0) - quotient * _Q
-        quotient += np.uint64(rest >= _Q)
-    return quotient
+    # A fraction below one was cut off, so the quotient is right or one too small.
+    rest = np.uint64(0) - quotient * _Q
+    return quotient + np.uint64(rest >= _Q)
 
 
 @_compiled
