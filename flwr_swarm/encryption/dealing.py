@@ -27,6 +27,7 @@ from flwr_swarm._exceptions import ConfigurationError
 from . import edwards
 from .context import PROTOCOL, RoundContext
 from .dealing_wire import Proof, write_proof
+from .dense import pack_residues
 from .envelope import Channel, seal_share
 from .hashes import envelope_hash
 from .modular import Residues, add, inner
@@ -34,7 +35,7 @@ from .parameters import DEGREE, RingParameters
 from .randomness import RandomBytes, draw, expand_public, uniform
 from .shamir import evaluate, polynomial
 from .wiping import wiped
-from .wire import MASKS, pack_residues
+from .wire import MASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ def deal(
     ephemeral = X25519PrivateKey.from_private_bytes(ephemeral_key).public_key().public_bytes_raw()
     point = signer.public_key().public_bytes_raw()
     envelopes = []
-    with wiped(*coefficients):
+    with wiped(extended, coefficients):
         for receiver, public_key in enumerate(holders):
             if public_key is None:
                 continue
@@ -96,9 +97,7 @@ def deal(
                 envelopes.append(seal_share(share, channel, ephemeral_key, parameters))
         hashes = [envelope_hash(envelope, parameters) for envelope in envelopes]
         transcript = _transcript(context, sender, threshold, point, hashes)
-        stacked = np.stack(coefficients)
-        with wiped(stacked):
-            combined = _combinations(transcript, stacked)
+        combined = _combinations(transcript, coefficients)
     proof = Proof(
         sender=sender,
         threshold=threshold,
@@ -136,7 +135,7 @@ def fits(
 ) -> bool:
     """Whether a share of key and masks is the one that the proof speaks of."""
     transcript = _transcript(context, proof.sender, proof.threshold, proof.ephemeral, hashes)
-    expected = evaluate(list(proof.coefficients), receiver + 1)
+    expected = evaluate(proof.coefficients, receiver + 1)
     found = _combinations(transcript, share[np.newaxis])[0]
     # What a good share gives is public, what a bad one gives is not.
     return hmac.compare_digest(found.tobytes(), expected.tobytes())

@@ -61,8 +61,8 @@ from flwr_swarm.encryption.cipher import decrypt, encrypt
 from flwr_swarm.encryption.key import OneTimeKey
 from flwr_swarm.encryption.opening import recover_key
 from flwr_swarm.encryption.packing import unpack, without_filling
-from flwr_swarm.encryption.parameters import DEFAULT, DEGREE, MODULUS
-from flwr_swarm.encryption.randomness import Stream
+from flwr_swarm.encryption.parameters import DEFAULT, DEGREE, ETA, MODULUS
+from flwr_swarm.encryption.randomness import Coins, Stream
 from flwr_swarm.encryption.ring import common_polynomial, seal_context
 from flwr_swarm.encryption.scaling import scale_down
 from flwr_swarm.encryption.wire import read_ciphertext
@@ -231,8 +231,10 @@ def test_fewer_than_t_colluding_holders(seed: int, order: list[int], members: in
 class Silent(Stream):
     """Errors that are not there."""
 
-    def errors(self, count: int) -> np.ndarray:
-        return np.zeros(count, dtype=np.int64)
+    def coins(self, count: int) -> Coins:
+        """So many coins turned up that every error is zero."""
+        words = np.full(count, (1 << ETA) - 1, dtype=np.uint64)
+        return Coins(words=words, spare=np.zeros(count, dtype=np.uint32))
 
 
 def key_behind_the_filling(payload: bytes) -> np.ndarray:
