@@ -236,3 +236,32 @@ def test_the_command_prints_and_writes_what_it_computed(
     for word in ("log2 q = 60.000", "256-bit", "sigma, given the sum of 2: 3.240", "quantum"):
         assert word in printed
     assert json.loads((tmp_path / "found.json").read_text()) == json.loads(json.dumps(FOUND))
+
+
+def exponent(value: float) -> str:
+    """A power of two as SECURITY.md writes it, cut off towards zero."""
+    return "2" + str(math.trunc(value)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def test_security_says_what_is_computed() -> None:
+    text = (Path(__file__).parents[2] / "SECURITY.md").read_text()
+    (line,) = (part for part in text.split("**") if "`python -m benchmarks.margins`" in part)
+    costs = FOUND["log2 cost"]["given the sum of 2"]
+    narrow = FOUND["log2 cost"]["given the sum of 2, worst coefficient"]
+    largest = FOUND["layouts"].values()
+
+    def least(name: str, costs: dict[str, float] = costs) -> float:
+        return min(cost for attack, cost in costs.items() if attack.split(", ", 1)[1] == name)
+
+    for said in (
+        f"{exponent(least('classical'))} classical operations",
+        f"core-SVP {exponent(least('core-SVP'))}, quantum {exponent(least('core-SVP, quantum'))}",
+        f"{exponent(least('classical', narrow))} if every error",
+        f"{exponent(FOUND['linearisation']['log2 equations needed'])} equations",
+        f"gives {exponent(math.ceil(FOUND['linearisation']['log2 samples']))};",
+        f"below {exponent(max(one['log2 P(honest sum refused)'] for one in largest))} and",
+        f"misread below {exponent(max(one['log2 P(sum misread)'] for one in largest))};",
+        f"passes with {exponent(max(one['log2 P(wrong key passes)'] for one in largest))}.",
+        f"down to {FOUND['sigma']['given the sum of 2, worst coefficient']:.2f} for",
+    ):
+        assert said in line, said
