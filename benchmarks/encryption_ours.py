@@ -1,0 +1,145 @@
+"""The encryption benchmark's own side: flwr_swarm, with each engine and each profile it has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
+
+from flwr_swarm.encryption import (
+    Codec,
+    Dealt,
+    RoundContext,
+    Sealed,
+    ThresholdScheme,
+    envelope_hash,
+    generate_encryption_key,
+)
+from flwr_swarm.encryption.dealing import deal
+from flwr_swarm.encryption.key import OneTimeKey
+from flwr_swarm.protocol.quorum import smallest_threshold
+
+from .encryption_task import (
+    CLIP,
+    DECODE,
+    ENCODE,
+    ENCRYPT,
+    MAX_WEIGHT,
+    MERGE,
+    OPEN,
+    Clock,
+    Opened,
+    Task,
+    Upload,
+)
+
+NAME: Final = "flwr_swarm"
+DEALING: Final = "of which dealing"
+OPENING: Final = "one holder's opening"
+DEFAULT_PROFILE: Final = "16-bit"
+
+
+def engines() -> Mapping[str, AbstractContextManager[object]]:
+    """Every ring engine that the library has here, the default first; inside, it is in use."""
+    return {"seal": nullcontext()}
+
+
+def profiles() -> Mapping[str, Mapping[str, object]]:
+    """Every precision that the library has, the default first, as arguments of `Ours`."""
+    return {DEFAULT_PROFILE: {}}
+
+
+def contestants(every_profile: bool) -> Iterator[Ours]:
+    """Ours, once for each engine; the default engine with the other profiles, too."""
+    for place, engine in enumerate(engines()):
+        for profile, settings in profiles().items():
+            if profile == DEFAULT_PROFILE or (every_profile and not place):
+                yield Ours(engine=engine, profile=profile, **settings)
+
+
+class Ours:
+    """Encrypt to nobody, add, and open the sum with the openings of t holders."""
+
+    name = NAME
+    repeatable = False  # a key is used once, and each envelope names its sender
+
+    def __init__(self, *, engine: str, profile: str) -> None:
+        self.engine, self.profile = engine, profile
+        self._scheme = ThresholdScheme()
+        self._context = RoundContext(
+            chain_id=1, contract="0x" + "5a" * 20, round=1, anchor=bytes(32)
+        )
+
+    def begin(self, task: Task) -> None:
+        """The members' long-term keys."""
+        self._task = task
+        self._codec = Codec(clip=CLIP, max_weight=MAX_WEIGHT, members=task.members)
+        self._keys = [generate_encryption_key(os.urandom) for _ in range(task.members)]
+        self._holders = [public for _, public in self._keys]
+        self._threshold = smallest_threshold(task.members)
+
+    def client(self, member: int, clock: Clock) -> Upload:
+        """Encode and seal; the dealing, which is a part of sealing, once more by itself."""
+        task = self._task
+        with engines()[self.engine]:
+            with clock.part(ENCODE):
+                lanes = self._codec.encode(task.update(member), weight=task.weight(member))
+            with clock.part(ENCRYPT):
+                sealed = self._scheme.seal(
+                    lanes,
+                    context=self._context,
+                    sender=member,
+                    holders=self._holders,
+                    threshold=self._threshold,
+                )
+            with OneTimeKey.generate(random=os.urandom).spend() as secret, clock.part(DEALING):
+                deal(
+                    secret,
+                    context=self._context,
+                    sender=member,
+                    holders=self._holders,
+                    threshold=self._threshold,
+                    random=os.urandom,
+                    parameters=self._scheme.parameters,
+                )
+        beside = sum(map(len, sealed.envelopes)) + len(sealed.proof)
+        return Upload(payload=sealed.payload, beside=beside, dealt=sealed)
+
+    def finish(self, uploads: Sequence[Upload], clock: Clock) -> Opened:
+        """Merge; t holders open their shares; anybody opens the sum."""
+        with engines()[self.engine]:
+            with clock.part(MERGE):
+                merged = self._scheme.merge([upload.payload for upload in uploads])
+            openings = self._openings([upload.dealt for upload in uploads], clock)
+            with clock.part(OPEN):
+                sums = self._scheme.open(
+                    merged,
+                    openings,
+                    context=self._context,
+                    threshold=self._threshold,
+                    included=len(uploads),
+                )
+            with clock.part(DECODE):
+                mean = self._codec.decode(sums, included=len(uploads), size=self._task.size)
+        return Opened(mean=mean.update, allowed=mean.rounding_error, merged_bytes=len(merged))
+
+    def _openings(self, sealed: Sequence[Sealed], clock: Clock) -> dict[int, bytes]:
+        parameters = self._scheme.parameters
+        hashes = [tuple(envelope_hash(e, parameters) for e in one.envelopes) for one in sealed]
+        openings = {}
+        for holder in range(self._threshold):
+            dealt = {
+                sender: Dealt(
+                    envelope=one.envelopes[holder], hashes=hashes[sender], proof=one.proof
+                )
+                for sender, one in enumerate(sealed)
+            }
+            with clock.part(OPENING):
+                openings[holder] = self._scheme.opening(
+                    dealt,
+                    context=self._context,
+                    receiver=holder,
+                    private_keys=[self._keys[holder][0]],
+                )
+        return openings
