@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Final
+from typing import Any, Final
 
+from flwr_swarm import encryption
 from flwr_swarm.encryption import (
     Codec,
     Dealt,
+    RingParameters,
     RoundContext,
     Sealed,
     ThresholdScheme,
@@ -17,7 +19,8 @@ from flwr_swarm.encryption import (
     generate_encryption_key,
 )
 from flwr_swarm.encryption.dealing import deal
-from flwr_swarm.encryption.key import OneTimeKey
+from flwr_swarm.encryption.parameters import DEGREE
+from flwr_swarm.encryption.randomness import uniform
 from flwr_swarm.protocol.quorum import smallest_threshold
 
 from .encryption_task import (
@@ -38,6 +41,8 @@ NAME: Final = "flwr_swarm"
 DEALING: Final = "of which dealing"
 OPENING: Final = "one holder's opening"
 DEFAULT_PROFILE: Final = "16-bit"
+_KEYS: Final = RingParameters()
+"""What keys, shares and openings are of, whatever the precision."""
 
 
 def engines() -> Mapping[str, AbstractContextManager[object]]:
@@ -45,17 +50,18 @@ def engines() -> Mapping[str, AbstractContextManager[object]]:
     return {"seal": nullcontext()}
 
 
-def profiles() -> Mapping[str, Mapping[str, object]]:
-    """Every precision that the library has, the default first, as arguments of `Ours`."""
-    return {DEFAULT_PROFILE: {}}
+def profiles() -> Mapping[str, Mapping[str, Any]]:
+    """Every precision that the library has, the default first, as arguments of its codec."""
+    found = {f"{bits}-bit": {"precision": bits} for bits in getattr(encryption, "PRECISIONS", ())}
+    return {DEFAULT_PROFILE: found.pop(DEFAULT_PROFILE, {})} | found
 
 
 def contestants(every_profile: bool) -> Iterator[Ours]:
     """Ours, once for each engine; the default engine with the other profiles, too."""
     for place, engine in enumerate(engines()):
-        for profile, settings in profiles().items():
+        for profile in profiles():
             if profile == DEFAULT_PROFILE or (every_profile and not place):
-                yield Ours(engine=engine, profile=profile, **settings)
+                yield Ours(engine=engine, profile=profile)
 
 
 class Ours:
@@ -66,7 +72,6 @@ class Ours:
 
     def __init__(self, *, engine: str, profile: str) -> None:
         self.engine, self.profile = engine, profile
-        self._scheme = ThresholdScheme()
         self._context = RoundContext(
             chain_id=1, contract="0x" + "5a" * 20, round=1, anchor=bytes(32)
         )
@@ -74,7 +79,9 @@ class Ours:
     def begin(self, task: Task) -> None:
         """The members' long-term keys."""
         self._task = task
-        self._codec = Codec(clip=CLIP, max_weight=MAX_WEIGHT, members=task.members)
+        settings = profiles()[self.profile]
+        self._codec = Codec(clip=CLIP, max_weight=MAX_WEIGHT, members=task.members, **settings)
+        self._scheme = ThresholdScheme(parameters=getattr(self._codec, "ring", _KEYS))
         self._keys = [generate_encryption_key(os.urandom) for _ in range(task.members)]
         self._holders = [public for _, public in self._keys]
         self._threshold = smallest_threshold(task.members)
@@ -93,7 +100,8 @@ class Ours:
                     holders=self._holders,
                     threshold=self._threshold,
                 )
-            with OneTimeKey.generate(random=os.urandom).spend() as secret, clock.part(DEALING):
+            secret = uniform(os.urandom, DEGREE)
+            with clock.part(DEALING):
                 deal(
                     secret,
                     context=self._context,
@@ -101,7 +109,7 @@ class Ours:
                     holders=self._holders,
                     threshold=self._threshold,
                     random=os.urandom,
-                    parameters=self._scheme.parameters,
+                    parameters=_KEYS,
                 )
         beside = sum(map(len, sealed.envelopes)) + len(sealed.proof)
         return Upload(payload=sealed.payload, beside=beside, dealt=sealed)
@@ -125,8 +133,7 @@ class Ours:
         return Opened(mean=mean.update, allowed=mean.rounding_error, merged_bytes=len(merged))
 
     def _openings(self, sealed: Sequence[Sealed], clock: Clock) -> dict[int, bytes]:
-        parameters = self._scheme.parameters
-        hashes = [tuple(envelope_hash(e, parameters) for e in one.envelopes) for one in sealed]
+        hashes = [tuple(envelope_hash(e, _KEYS) for e in one.envelopes) for one in sealed]
         openings = {}
         for holder in range(self._threshold):
             dealt = {
