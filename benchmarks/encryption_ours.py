@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from typing import Any, Final
 
 from flwr_swarm import encryption
+from flwr_swarm._exceptions import ConfigurationError
 from flwr_swarm.encryption import (
     Codec,
     Dealt,
@@ -19,6 +20,7 @@ from flwr_swarm.encryption import (
     generate_encryption_key,
 )
 from flwr_swarm.encryption.dealing import deal
+from flwr_swarm.encryption.engines import ENGINES, FEW_CHUNKS, VARIABLE, engine_for, named
 from flwr_swarm.encryption.parameters import DEGREE
 from flwr_swarm.encryption.randomness import uniform
 from flwr_swarm.protocol.quorum import smallest_threshold
@@ -45,9 +47,31 @@ _KEYS: Final = RingParameters()
 """What keys, shares and openings are of, whatever the precision."""
 
 
-def engines() -> Mapping[str, AbstractContextManager[object]]:
-    """Every ring engine that the library has here, the default first; inside, it is in use."""
-    return {"seal": nullcontext()}
+def engines() -> list[str]:
+    """Every ring engine that works here; first the one that a large update gets by itself."""
+    usual = engine_for(FEW_CHUNKS).name
+    return sorted(filter(_works, ENGINES), key=lambda name: name != usual)
+
+
+def _works(name: str) -> bool:
+    try:
+        return bool(named(name))
+    except ConfigurationError:  # numba is optional
+        return False
+
+
+@contextmanager
+def using(engine: str) -> Iterator[None]:
+    """Hold the library to one engine."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = engine
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
 
 
 def profiles() -> Mapping[str, Mapping[str, Any]]:
@@ -56,12 +80,15 @@ def profiles() -> Mapping[str, Mapping[str, Any]]:
     return {DEFAULT_PROFILE: found.pop(DEFAULT_PROFILE, {})} | found
 
 
-def contestants(every_profile: bool) -> Iterator[Ours]:
-    """Ours, once for each engine; the default engine with the other profiles, too."""
-    for place, engine in enumerate(engines()):
-        for profile in profiles():
-            if profile == DEFAULT_PROFILE or (every_profile and not place):
-                yield Ours(engine=engine, profile=profile)
+def contestants(*, thorough: bool) -> list[Ours]:
+    """Ours by default; `thorough`: with every other engine and every other precision, too."""
+    usual, *engines_left = engines()
+    default, *profiles_left = profiles()
+    found = [Ours(engine=usual, profile=default)]
+    if thorough:
+        found += [Ours(engine=engine, profile=default) for engine in engines_left]
+        found += [Ours(engine=usual, profile=profile) for profile in profiles_left]
+    return found
 
 
 class Ours:
@@ -89,7 +116,7 @@ class Ours:
     def client(self, member: int, clock: Clock) -> Upload:
         """Encode and seal; the dealing, which is a part of sealing, once more by itself."""
         task = self._task
-        with engines()[self.engine]:
+        with using(self.engine):
             with clock.part(ENCODE):
                 lanes = self._codec.encode(task.update(member), weight=task.weight(member))
             with clock.part(ENCRYPT):
@@ -116,7 +143,7 @@ class Ours:
 
     def finish(self, uploads: Sequence[Upload], clock: Clock) -> Opened:
         """Merge; t holders open their shares; anybody opens the sum."""
-        with engines()[self.engine]:
+        with using(self.engine):
             with clock.part(MERGE):
                 merged = self._scheme.merge([upload.payload for upload in uploads])
             openings = self._openings([upload.dealt for upload in uploads], clock)

@@ -15,14 +15,22 @@ from benchmarks.encryption_bounds import MASKS, PLAINTEXT, Masks, Plaintext
 from benchmarks.encryption_cell import CLIENT, MERGE_AND_OPEN, Effort, measure
 from benchmarks.encryption_judged import MEMBERS, SIZE, judge
 from benchmarks.encryption_memory import can_reset, measured
-from benchmarks.encryption_ours import DEALING, DEFAULT_PROFILE, NAME, OPENING, contestants, engines
+from benchmarks.encryption_ours import (
+    DEALING,
+    DEFAULT_PROFILE,
+    NAME,
+    OPENING,
+    contestants,
+    engines,
+    profiles,
+)
 from benchmarks.encryption_table import BEGIN, END, into, markdown
 from benchmarks.encryption_task import ENCODE, ENCRYPT, MERGE, OPEN, Clock, Task
 from benchmarks.encryption_tenseal import BFV, NVFLARE
 from flwr_swarm._exceptions import OpeningRejected
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = encryption.Plan(grid=[(1_000, 3), (3_000, 4)], profiles_at=(1_000, 3), memory=())
+TINY = encryption.Plan(grid=[(1_000, 3), (3_000, 4)], thorough=3, memory=())
 ONCE = Effort(clients=1, merges=1)
 OTHERS = (NVFLARE, BFV, MASKS, PLAINTEXT)
 
@@ -54,9 +62,14 @@ def test_a_run_writes_every_contestant_at_every_size(tiny):
     for size, members in TINY.grid:
         at = [row for row in result["rows"] if (row["size"], row["members"]) == (size, members)]
         assert {row["contestant"] for row in at} == {NAME, *OTHERS}
-        mine = [row for row in at if row["contestant"] == NAME]
-        assert {row["engine"] for row in mine} == set(engines())
-        assert {row["profile"] for row in mine} >= {DEFAULT_PROFILE}
+        mine = [(row["engine"], row["profile"]) for row in at if row["contestant"] == NAME]
+        default = engines()[0], DEFAULT_PROFILE
+        assert mine[0] == default
+        if members == TINY.thorough:
+            assert {engine for engine, _ in mine} == set(engines())
+            assert {profile for _, profile in mine} == set(profiles())
+        else:
+            assert mine == [default]
 
 
 def test_a_row_has_the_promised_figures(tiny):
@@ -127,7 +140,7 @@ def test_memory_is_measured_in_a_process_of_its_own():
 
 @pytest.mark.parametrize(
     "contestant",
-    [*contestants(every_profile=True), *encryption.others()],
+    [*contestants(thorough=True), *encryption.others()],
     ids=lambda one: f"{one.name}-{one.engine}-{one.profile}",
 )
 @settings(max_examples=5)
