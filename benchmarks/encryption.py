@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -86,7 +87,7 @@ def kinds(size: int) -> int:
 
 def unmerged(size: int, members: int) -> dict[str, str]:
     """Sums that are left out, and why."""
-    if size * members <= max(SIZES) * 16:
+    if size * members <= max(SIZES) * MEMBERS:
         return {}
     reason = f"{members} vectors of {size} parameters take minutes; cost is that of each added"
     return {NVFLARE: reason, BFV: reason}
@@ -97,14 +98,34 @@ def others() -> list[Contestant]:
     return [Nvflare(), StockBfv(), Masks(), Plaintext()]
 
 
-def run(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure everything; plain values."""
+def run(
+    plan: Plan, say: Callable[[str], None], keep: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Measure everything; plain values. What there is goes to `keep` after each size."""
     started = time.perf_counter()
     quiet = Effort(clients=1, merges=1)
     warm = Task.drawn(size=WARM_SIZE, members=4, distinct=2)
+    rows: list[dict[str, Any]] = []
+    memory: list[dict[str, Any]] = []
+
+    def result(complete: bool) -> dict[str, Any]:
+        found = {
+            "seconds": round(time.perf_counter() - started, 1),
+            "complete": complete,
+            "machine": _machine(),
+            "rows": rows,
+            "memory": memory,
+            "judged": [line.to_json() for line in judge(rows, memory)],
+        }
+        keep(found)
+        return found
+
     say("warming up")
     measure(warm, [*ours(thorough=True), *others()], quiet, unmerged={}, say=_silent)
-    rows: list[dict[str, Any]] = []
+    for size in plan.memory:
+        say(f"memory at {size} parameters")
+        if peaks := measured(size):
+            memory.append(peaks)
     for size, members in plan.grid:
         say(f"{size} parameters, {members} members")
         task = Task.drawn(size=size, members=members, distinct=kinds(size))
@@ -115,18 +136,8 @@ def run(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
             unmerged=unmerged(size, members),
             say=say,
         )
-    memory = []
-    for size in plan.memory:
-        say(f"memory at {size} parameters")
-        if found := measured(size):
-            memory.append(found)
-    return {
-        "seconds": round(time.perf_counter() - started, 1),
-        "machine": _machine(),
-        "rows": rows,
-        "memory": memory,
-        "judged": [line.to_json() for line in judge(rows, memory)],
-    }
+        result(complete=False)
+    return result(complete=True)
 
 
 def verdict(result: dict[str, Any], say: Callable[[str], None]) -> int:
@@ -152,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the figures, written as they come")
     parser.add_argument("--quick", action="store_true", help="10^6 parameters, 8 members")
     parser.add_argument("--large", action="store_true", help="memory at 10^8 parameters, too")
     parser.add_argument("--readme", type=Path, help="page whose table is replaced by this run's")
@@ -166,9 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
         plan = QUICK if chosen.quick else FULL
         if chosen.large:
             plan = Plan(grid=plan.grid, memory=(*plan.memory, LARGE))
-        result = run(plan, say)
-        if chosen.json:
-            write(chosen.json, result)
+        result = run(plan, say, partial(write, chosen.json) if chosen.json else _silent)
     print(markdown(result))
     if chosen.readme:
         into(chosen.readme, result)
@@ -188,8 +197,8 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _silent(line: str) -> None:
-    """Say nothing of what is not counted."""
+def _silent(_: Any) -> None:
+    """Do nothing with it."""
 
 
 def _machine() -> dict[str, Any]:

@@ -62,7 +62,7 @@ def judge(rows: Sequence[Mapping[str, Any]], memory: Sequence[Mapping[str, Any]]
     at = [row for row in rows if (row["size"], row["members"]) == (SIZE, MEMBERS)]
     if at:
         lines += _against(at)
-    lines += _linear([row for row in rows if row["members"] == MEMBERS])
+    lines += _linear(rows, memory)
     for one in memory:
         for stage, extra in one["extra_bytes"].items():
             line = f"{stage}: extra memory over the model's, {_power(one['size'])} parameters"
@@ -122,16 +122,19 @@ def _against(at: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
             yield Line(line=f"bytes a parameter, {profile}", value=value, limit=limit)
 
 
-def _linear(rows: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
-    """CPU a parameter does not grow from the judged size to the largest."""
-    mine = [row for row in rows if is_default(row)]
-    base = [row for row in mine if row["size"] == SIZE]
-    larger = [row for row in mine if row["size"] > SIZE]
-    if base and larger:
-        most = max(larger, key=lambda row: int(row["size"]))
-        ratio = _ratio(most, base[0], CLIENT) * SIZE / most["size"]
-        line = f"CPU a parameter, {_power(most['size'])} over {_power(SIZE)} parameters"
-        yield Line(line=line, value=ratio, limit=1.25)
+def _linear(
+    rows: Sequence[Mapping[str, Any]], memory: Sequence[Mapping[str, Any]]
+) -> Iterator[Line]:
+    """CPU a parameter does not grow from the judged size to the largest, nor beyond."""
+    mine = [row for row in rows if row["members"] == MEMBERS and is_default(row)]
+    spent = {row["size"]: _or_nan(cpu(row, CLIENT)) for row in reversed(mine)}
+    alone = {one["size"]: float(one["client_ms"]) for one in memory}
+    for small, ms in ((SIZE, spent), (min(alone, default=0), alone)):
+        large = max(ms, default=0)
+        if small in ms and large > small:
+            ratio = (ms[large] / large) / (ms[small] / small)
+            line = f"CPU a parameter, {_power(large)} over {_power(small)} parameters"
+            yield Line(line=line, value=ratio, limit=1.25)
 
 
 def first(rows: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
