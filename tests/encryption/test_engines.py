@@ -7,6 +7,7 @@ import pytest
 from encryption_support import Q, deterministic, key_pairs, round_context, seal_all
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from flwr_swarm._exceptions import ConfigurationError, OpeningRejected, WireError
 from flwr_swarm.encryption import RingParameters, ThresholdScheme, cipher, engines, modular, wire
@@ -152,6 +153,22 @@ def test_engines_evaluate_polynomials_alike(degree, point, seed):
     ]
     for engine in (SEAL, NUMBA):
         assert engine.horner(rows, point).tolist() == expected
+
+
+@given(
+    hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(-1e6, 1e6)),
+    st.floats(1e-9, 1e9),
+    st.integers(1, 2**31),
+    st.integers(0, 2**32),
+)
+def test_engines_round_alike(update, scale, levels, seed):
+    coins = Stream(random=deterministic(seed)).words32(update.size)
+    found = []
+    for engine in (SEAL, NUMBA):
+        out = np.empty(update.size, dtype=np.uint32)
+        engine.round(update, scale=scale, levels=levels - 1, coins=coins, out=out)
+        found.append(out.tolist())
+    assert found[0] == found[1]
 
 
 # The estimate of a Shoup word is one too small for two residues in 10^9; this is one of them.
