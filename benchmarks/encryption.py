@@ -75,9 +75,9 @@ def effort(size: int, members: int) -> Effort:
     """So that the whole takes minutes, the more the smaller the model."""
     if size > SIZE:
         return Effort(clients=2, merges=1)
-    if size == SIZE:
-        return Effort(clients=7, merges=5) if members == MEMBERS else Effort(clients=5, merges=1)
-    return Effort(clients=11, merges=3)
+    if (size, members) == (SIZE, MEMBERS):
+        return Effort(clients=7, merges=5)
+    return Effort(clients=5, merges=3 if members < max(COUNTS) else 1)
 
 
 def kinds(size: int) -> int:

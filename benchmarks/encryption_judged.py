@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from .encryption_bounds import MASKS
 from .encryption_cell import CLIENT, MERGE_AND_OPEN, cpu
+from .encryption_memory import SEAL as SEALING
 from .encryption_ours import DEFAULT_PROFILE, NAME
 from .encryption_task import ENCRYPT
 from .encryption_tenseal import NVFLARE
@@ -67,7 +68,7 @@ def judge(rows: Sequence[Mapping[str, Any]], memory: Sequence[Mapping[str, Any]]
         for stage, extra in one["extra_bytes"].items():
             line = f"{stage}: extra memory over the model's, {_power(one['size'])} parameters"
             share = extra / one["model_bytes"]
-            lines.append(Line(line=line, value=share, limit=2.0, judged=stage == "seal"))
+            lines.append(Line(line=line, value=share, limit=2.0, judged=stage == SEALING))
     return lines
 
 

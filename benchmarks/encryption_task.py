@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-CLIP: Final = 10.0
-MAX_WEIGHT: Final = 1024.0
+CLIP: Final = 1.5
+MAX_WEIGHT: Final = 300.0
 ENCODE: Final = "encode"
 """From the update to what is encrypted: weigh it, and quantise it where integers are needed."""
 ENCRYPT: Final = "encrypt"
