@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,10 +42,8 @@ COUNTS: Final = (4, 8, 16, 64)
 MEMORY_SIZE: Final = 10_000_000
 LARGE: Final = 100_000_000
 WARM_SIZE: Final = 20_000
-PINS: Final = {
-    f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB")
-}
-_PACKAGES = ("numpy", "tenseal", "cryptography", "flwr-swarm")
+PINS: Final = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+_PACKAGES = {"flwr-swarm", "numpy", "tenseal", "cryptography", "blake3", "numba"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +201,8 @@ def _silent(_: Any) -> None:
 
 def _machine() -> dict[str, Any]:
     threads = {name: os.environ.get(name) for name in PINS}
-    packages = {name: version(name) for name in _PACKAGES}
+    there = {one.metadata["Name"].lower() for one in distributions()}
+    packages = {name: version(name) for name in sorted(_PACKAGES & there)}
     return {
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),

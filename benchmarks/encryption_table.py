@@ -61,7 +61,8 @@ def _detail(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _sizes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """A member's CPU and that of merging and opening; ours by each engine, default precision."""
     shown = [row for row in rows if row["contestant"] != NAME or is_default(row)]
-    names = list(dict.fromkeys(_name(row) for row in shown))
+    thorough_first = sorted(shown, key=lambda row: bool(row["members"] != MEMBERS))
+    names = list(dict.fromkeys(_name(row) for row in thorough_first))
     found = {(row["size"], row["members"], _name(row)): row for row in shown}
     yield "| ms of CPU: a member / merge and open | " + " | ".join(names) + " |"
     yield "|---" * (1 + len(names)) + "|"
