@@ -1,6 +1,7 @@
 """The encryption benchmark on tiny models: each contestant really adds up what it is given."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,17 @@ from benchmarks.encryption_ours import (
     DEFAULT_PROFILE,
     NAME,
     OPENING,
+    Ours,
     contestants,
     engines,
     profiles,
+    using,
 )
 from benchmarks.encryption_table import BEGIN, END, into, markdown
 from benchmarks.encryption_task import ENCODE, ENCRYPT, MERGE, OPEN, Clock, Task
 from benchmarks.encryption_tenseal import BFV, NVFLARE
 from flwr_swarm._exceptions import OpeningRejected
+from flwr_swarm.encryption.engines import VARIABLE, engine_for
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = encryption.Plan(grid=[(1_000, 3), (3_000, 4)], thorough=3, memory=())
@@ -165,6 +169,18 @@ def test_every_contestant_opens_the_true_mean(contestant, size, members, distinc
     task = Task.drawn(size=size, members=members, distinct=distinct, seed=seed)
     (row,) = measure(task, [contestant], ONCE, unmerged={}, say=silent)
     assert row["error"] <= row["allowed_error"]
+
+
+@pytest.mark.parametrize("engine", engines())
+def test_an_engine_is_the_one_that_a_row_names(engine, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "another")  # with which the library refuses to work
+    with using(engine):
+        assert engine_for(1).name == engine_for(10_000).name == engine
+    ours = Ours(engine=engine, profile=DEFAULT_PROFILE)
+    task = Task.drawn(size=100, members=3, distinct=3)
+    (row,) = measure(task, [ours], ONCE, unmerged={}, say=silent)
+    assert row["engine"] == engine
+    assert os.environ[VARIABLE] == "another"
 
 
 def test_the_true_mean_is_weighted():
