@@ -8,7 +8,7 @@ from flwr.app import ArrayRecord, RecordDict
 
 from flwr_swarm._exceptions import ConfigurationError
 from flwr_swarm.encryption import RoundContext, ThresholdScheme
-from flwr_swarm.encryption.codec import Mean
+from flwr_swarm.encryption.mean import Mean
 from flwr_swarm.flower.read import Fields
 from flwr_swarm.flower.records import STATE, numpy_arrays, only_arrays
 from flwr_swarm.protocol.hashing import Arrays, model_hash

@@ -12,7 +12,8 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from ._exceptions import LedgerError, RoundVoid
-from .encryption import SharedNoise
+from .encryption import Precision, SharedNoise
+from .encryption.profile import DEFAULT_PRECISION
 from .flower.clock import Clock
 from .flower.course import Course
 from .flower.founding import Founding
@@ -50,6 +51,13 @@ class SwarmStrategy(Strategy):
     max_weight : float, default 65536.0
         Public bound of a site's number of training examples. The closer to the largest site,
         the finer the rounding.
+    precision : {8, 12, 16, 24}, default 16
+        Bits of a member's value at least: an update takes 1.9, 2.5, 3.8 or 7.5 bytes a parameter
+        (8 and 12 bits take 2.5 and 3.8 in swarms with room for more than 16 members).
+    layer_clips : mapping of str to float, optional
+        L2 bounds of single arrays, by their names or patterns of them (``{"head.*": 0.5}``; the
+        first that matches holds). Such an array is rounded as much finer as its bound is below
+        `clip`, which goes on to bound the whole update. See ``flwr-swarm doctor``.
     threshold, min_included : int, optional
         Openings that recover a sum, and smallest number of updates in one. Defaults: the
         smallest t with 2t > n + f, and max(3, t).
@@ -101,6 +109,8 @@ class SwarmStrategy(Strategy):
         encryption: Encryption = "threshold",
         clip: float = 10.0,
         max_weight: float = 65536.0,
+        precision: Precision = DEFAULT_PRECISION,
+        layer_clips: Mapping[str, float] | None = None,
         threshold: int | None = None,
         min_included: int | None = None,
         epsilon_cap: float | None = None,
@@ -128,6 +138,8 @@ class SwarmStrategy(Strategy):
             seal_seconds=seal_seconds,
             merge_seconds=merge_seconds,
             noise=noise,
+            precision=precision,
+            layer_clips=dict(layer_clips or {}),
         )
         check_one_step(noise, strategy, interval)
         self._founding.check(self._wrapped.weight_key, self._wrapped.spec)

@@ -34,7 +34,7 @@ from .holding import complaints, held_share
 from .key import OneTimeKey
 from .opening import recover_key
 from .packing import check_lanes
-from .parameters import DEFAULT, MAX_MEMBERS, RingParameters
+from .parameters import DEFAULT, KEYS, MAX_MEMBERS, RingParameters
 from .randomness import RandomBytes, Stream
 from .shamir import check_threshold
 
@@ -120,7 +120,7 @@ class ThresholdScheme:
                 holders=holders,
                 threshold=threshold,
                 random=random,
-                parameters=self.parameters,
+                parameters=KEYS,
             )
             payload = encrypt(
                 lanes,
@@ -212,7 +212,7 @@ class ThresholdScheme:
                 sender=sender,
                 receiver=receiver,
                 keys=keys,
-                parameters=self.parameters,
+                parameters=KEYS,
             )
             for sender in senders
         ]
@@ -221,7 +221,7 @@ class ThresholdScheme:
             wire.Opening(
                 receiver=receiver, context=context.digest(), senders=senders, residues=total
             ),
-            self.parameters,
+            KEYS,
         )
 
     def complaints(
@@ -248,7 +248,7 @@ class ThresholdScheme:
             receiver=receiver,
             keys={public_key_of(key): key for key in private_keys},
             pinned=pinned,
-            parameters=self.parameters,
+            parameters=KEYS,
         )
 
     def open(
@@ -296,7 +296,7 @@ class ThresholdScheme:
             context=context,
             threshold=threshold,
             included=included,
-            parameters=self.parameters,
+            parameters=KEYS,
         )
         return decrypt(
             total,

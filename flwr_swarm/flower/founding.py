@@ -17,7 +17,8 @@ from ..chain.deploy import contract_address, deploy
 from ..chain.embedded import EmbeddedChain
 from ..chain.patience import PatientLedger
 from ..chain.server import ChainServer
-from ..encryption import SharedNoise
+from ..encryption import Precision, SharedNoise
+from ..encryption.profile import DEFAULT_PRECISION
 from ..protocol.messages import Place
 from ..protocol.quorum import (
     SMALLEST_ENCRYPTED_SWARM,
@@ -82,6 +83,8 @@ class Founding:
         Highest cumulative epsilon that the contract accepts from a member.
     noise : SharedNoise or None
         See `Terms`.
+    precision, layer_clips
+        See `Terms`.
     seal_seconds, merge_seconds : int
         See `Policy`.
     """
@@ -96,6 +99,8 @@ class Founding:
     seal_seconds: int
     merge_seconds: int
     noise: SharedNoise | None = None
+    precision: Precision = DEFAULT_PRECISION
+    layer_clips: Mapping[str, float] = field(default_factory=dict)
 
     def check(self, weight_key: str, spec: Spec) -> None:
         """Refuse bad numbers before anything starts."""
@@ -113,6 +118,8 @@ class Founding:
             strategy=spec.name,
             parameters=spec.parameters,
             noise=self.noise,
+            precision=self.precision,
+            layer_clips=tuple((name, float(bound)) for name, bound in self.layer_clips.items()),
         )
 
     def policy(self, members: int, sampled: int, terms: Terms) -> Policy:

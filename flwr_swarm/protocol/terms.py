@@ -8,7 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, cast
 
 from .._exceptions import ConfigurationError, WireError
-from ..encryption import Codec, SharedNoise
+from ..encryption import Codec, Precision, SharedNoise, ThresholdScheme
+from ..encryption.layers import check_layer_clip
+from ..encryption.layers import check_noise as check_no_layers
+from ..encryption.profile import DEFAULT_PRECISION
 from .hashing import terms_hash
 from .types import Policy
 
@@ -47,6 +50,10 @@ class Terms:
         Its hyperparameters.
     noise : SharedNoise, optional
         Noise that members add together, a share each, to what they encrypt.
+    precision : {8, 12, 16, 24}
+        Bits of a value at least; see `encryption.Profile`.
+    layer_clips : tuple of (str, float)
+        L2 bounds of single arrays, by pattern of their names; the first that matches holds.
     """
 
     encryption: Encryption
@@ -57,6 +64,8 @@ class Terms:
     strategy: str = "FedAvg"
     parameters: Mapping[str, float] = field(default_factory=dict)
     noise: SharedNoise | None = None
+    precision: Precision = DEFAULT_PRECISION
+    layer_clips: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.encryption not in ENCRYPTIONS:
@@ -69,18 +78,39 @@ class Terms:
                 "a share of the noise; use encryption='threshold'"
             )
         self.codec()  # refuses a bad clip, weight or capacity before anything starts
+        check_no_layers(self.layer_clips, self.noise)
+        for pattern, layer_clip in self.layer_clips:
+            check_layer_clip(pattern, layer_clip, self.clip)
+        if len(dict(self.layer_clips)) != len(self.layer_clips):
+            raise ConfigurationError(
+                f"layer_clips names a pattern twice: {[name for name, _ in self.layer_clips]}"
+            )
 
     def codec(self) -> Codec:
         """How an update becomes the integers that are added."""
         return Codec(
-            clip=self.clip, max_weight=self.max_weight, members=self.members, noise=self.noise
+            clip=self.clip,
+            max_weight=self.max_weight,
+            members=self.members,
+            precision=self.precision,
+            noise=self.noise,
         )
+
+    def scheme(self) -> ThresholdScheme:
+        """What encrypts these integers, in lanes as wide as the precision and the members ask."""
+        return ThresholdScheme(parameters=self.codec().ring)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: the terms, and the codec's public numbers beside them."""
         plain = {**asdict(self), "parameters": dict(self.parameters)}
-        if self.noise is None:
-            del plain["noise"]  # terms without it stay what they were
+        plain["layer_clips"] = [list(entry) for entry in self.layer_clips]
+        for name, default in (
+            ("noise", None),
+            ("precision", DEFAULT_PRECISION),
+            ("layer_clips", []),
+        ):
+            if plain[name] == default:
+                del plain[name]  # terms without it stay what they were
         return {"protocol": PROTOCOL_VERSION, "codec": self.codec().to_terms(), **plain}
 
     @classmethod
@@ -102,6 +132,10 @@ class Terms:
                 strategy=str(data["strategy"]),
                 parameters={str(name): float(parameters[name]) for name in parameters},
                 noise=_noise(data["noise"]) if "noise" in data else None,
+                precision=data.get("precision", DEFAULT_PRECISION),
+                layer_clips=tuple(
+                    (str(pattern), float(bound)) for pattern, bound in data.get("layer_clips", ())
+                ),
             )
         except ConfigurationError as error:
             raise WireError(f"the swarm's terms cannot work: {error}") from None
