@@ -21,7 +21,7 @@ from . import fixed_point
 from .fixed_point import PRODUCT_LIMIT, WEIGHT_FRACTION, WEIGHT_LIMIT
 from .grid import Grid
 from .header import NOT_A_SUM, Header
-from .layers import Layer, check_noise, clip_parts, parts_of
+from .layers import Layer, Part, check_noise, clip_parts, parts_of
 from .mean import Mean
 from .noise import SharedNoise
 from .parameters import RingParameters
@@ -48,7 +48,7 @@ class Codec:
         Public bound of |metric|; max_weight * metric_bound is at most 2^45.
     noise : SharedNoise, optional
         Each member adds its share of it to its integers. Nothing else is then told of an update:
-        no metric, and not whether it was clipped. Not beside layers with clips of their own.
+        no metric, and not whether it was clipped. Not beside layers with bounds of their own.
 
     Raises
     ------
@@ -124,6 +124,8 @@ class Codec:
     def worst_rounding_error(self, *, included: int, weight: float) -> float:
         """Bound on the rounding error of an entry of the mean, in units of the update.
 
+        In a layer with lower bounds of its own it is as much lower as they are.
+
         Parameters
         ----------
         included : int
@@ -151,7 +153,7 @@ class Codec:
             terms |= {"limb_bits": self.profile.limb_bits}
         return terms
 
-    def _parts(self, layers: Sequence[Layer], size: int) -> list[tuple[slice, float]]:
+    def _parts(self, layers: Sequence[Layer], size: int) -> list[Part]:
         check_noise(layers, self.noise)
         return parts_of(layers, size, self.clip)
 
@@ -208,13 +210,13 @@ class Codec:
         lanes[: len(head)] = head
         entries = lanes[len(head) :]
         share = fixed / 2**WEIGHT_FRACTION / self.max_weight
-        for place, bound in parts:
+        for part in parts:
             round_to_grid(
-                bounded[place],
-                scale=share * grid.top / bound,
+                bounded[part.place],
+                scale=share * grid.top / part.largest,
                 levels=grid.top,
                 random=random,
-                out=entries[place],
+                out=entries[part.place],
             )
         grid.add_share(entries, random)
         return lanes
@@ -235,10 +237,8 @@ class Codec:
         sums : (header_lanes(metrics) + size,) uint64
         included : int
             Members in the sum, 1 to `members`.
-        size : int
-            Entries of the update.
-        metrics : int
-            Metrics of each member.
+        size, metrics : int
+            Entries of the update, and metrics of each member.
         layers : sequence of Layer
             As they were encoded.
 
@@ -247,7 +247,7 @@ class Codec:
         ConfigurationError
             If `included` is out of bounds.
         UpdateMismatch
-            If the number of lanes is another.
+            If there are more or fewer lanes.
         OpeningRejected
             If the sums cannot be those of `included` encodings.
         """
@@ -265,15 +265,19 @@ class Codec:
             raise OpeningRejected(NOT_A_SUM.format(included=included))
         weight = fixed / 2**WEIGHT_FRACTION
         update = np.empty(size)
-        for place, bound in parts:
-            step = np.float64(bound * self.max_weight / (grid.top * weight))
-            np.multiply(signed[place], step, out=update[place])
+        variance = 0.0
+        for part in parts:
+            step = np.float64(part.largest * self.max_weight / (grid.top * weight))
+            entries = update[part.place]
+            np.multiply(signed[part.place], step, out=entries)
+            variance += entries.size * included * float(step) ** 2 / 4
         return Mean(
             update=update,
             weight=weight,
             metrics=means,
             clipped=clipped,
             rounding_error=self.worst_rounding_error(included=included, weight=weight),
+            rounding_norm=math.sqrt(variance),
         )
 
     def fixed_point_mean(

@@ -24,7 +24,9 @@ class Mean:
         How many updates were clipped.
     rounding_error : float
         Bound on the error that rounding put into each entry of `update`, in its units. In a layer
-        with a clip of its own it is less, as its clip is.
+        with a lower bound of its own it is as much lower.
+    rounding_norm : float
+        Bound on the root mean square of the L2 norm of these errors.
     """
 
     update: NDArray[np.float64]
@@ -32,6 +34,7 @@ class Mean:
     metrics: tuple[float, ...]
     clipped: int
     rounding_error: float
+    rounding_norm: float
 
     def __repr__(self) -> str:
         return f"Mean(size={self.update.size}, weight={self.weight}, metrics={len(self.metrics)})"

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, cast
 
 from .._exceptions import ConfigurationError, WireError
 from ..encryption import Codec, Precision, SharedNoise, ThresholdScheme
-from ..encryption.layers import check_layer_clip
+from ..encryption.layers import check_bound
 from ..encryption.layers import check_noise as check_no_layers
 from ..encryption.profile import DEFAULT_PRECISION
 from .hashing import terms_hash
@@ -52,8 +52,9 @@ class Terms:
         Noise that members add together, a share each, to what they encrypt.
     precision : {8, 12, 16, 24}
         Bits of a value at least; see `encryption.Profile`.
-    layer_clips : tuple of (str, float)
-        L2 bounds of single arrays, by pattern of their names; the first that matches holds.
+    layer_clips, entry_clips : tuple of (str, float)
+        Bounds of single arrays, by pattern of their names; the first that matches holds. Of their
+        L2 norms, and of each |entry|.
     """
 
     encryption: Encryption
@@ -66,6 +67,7 @@ class Terms:
     noise: SharedNoise | None = None
     precision: Precision = DEFAULT_PRECISION
     layer_clips: tuple[tuple[str, float], ...] = ()
+    entry_clips: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.encryption not in ENCRYPTIONS:
@@ -78,13 +80,15 @@ class Terms:
                 "a share of the noise; use encryption='threshold'"
             )
         self.codec()  # refuses a bad clip, weight or capacity before anything starts
-        check_no_layers(self.layer_clips, self.noise)
-        for pattern, layer_clip in self.layer_clips:
-            check_layer_clip(pattern, layer_clip, self.clip)
-        if len(dict(self.layer_clips)) != len(self.layer_clips):
-            raise ConfigurationError(
-                f"layer_clips names a pattern twice: {[name for name, _ in self.layer_clips]}"
-            )
+        check_no_layers((*self.layer_clips, *self.entry_clips), self.noise)
+        for given in (self.layer_clips, self.entry_clips):
+            for pattern, bound in given:
+                check_bound(pattern, bound, self.clip)
+            if len(dict(given)) != len(given):
+                raise ConfigurationError(
+                    f"one pattern is there twice in {[pattern for pattern, _ in given]}; the "
+                    "first that matches an array holds"
+                )
 
     def codec(self) -> Codec:
         """How an update becomes the integers that are added."""
@@ -104,10 +108,12 @@ class Terms:
         """Plain data: the terms, and the codec's public numbers beside them."""
         plain = {**asdict(self), "parameters": dict(self.parameters)}
         plain["layer_clips"] = [list(entry) for entry in self.layer_clips]
+        plain["entry_clips"] = [list(entry) for entry in self.entry_clips]
         for name, default in (
             ("noise", None),
             ("precision", DEFAULT_PRECISION),
             ("layer_clips", []),
+            ("entry_clips", []),
         ):
             if plain[name] == default:
                 del plain[name]  # terms without it stay what they were
@@ -133,9 +139,8 @@ class Terms:
                 parameters={str(name): float(parameters[name]) for name in parameters},
                 noise=_noise(data["noise"]) if "noise" in data else None,
                 precision=data.get("precision", DEFAULT_PRECISION),
-                layer_clips=tuple(
-                    (str(pattern), float(bound)) for pattern, bound in data.get("layer_clips", ())
-                ),
+                layer_clips=_bounds(data.get("layer_clips", ())),
+                entry_clips=_bounds(data.get("entry_clips", ())),
             )
         except ConfigurationError as error:
             raise WireError(f"the swarm's terms cannot work: {error}") from None
@@ -165,6 +170,10 @@ def check_noise(terms: Terms, policy: Policy) -> None:
             f"{policy.min_included}; raise min_included, or lower SharedNoise(honest=...), which "
             "makes each share larger"
         )
+
+
+def _bounds(data: Any) -> tuple[tuple[str, float], ...]:
+    return tuple((str(pattern), float(bound)) for pattern, bound in data)
 
 
 def _noise(data: Mapping[str, Any]) -> SharedNoise:

@@ -99,10 +99,7 @@ def openings_of(
 ) -> dict[int, bytes]:
     return {
         holder: scheme.opening(
-            {
-                sender: dealt_to(one, holder, parameters=scheme.parameters)
-                for sender, one in enumerate(sealed)
-            },
+            {sender: dealt_to(one, holder) for sender, one in enumerate(sealed)},
             context=context or round_context(),
             receiver=holder,
             private_keys=[key_pairs(holders)[holder][0]],
