@@ -86,8 +86,8 @@ class Terms:
                 check_bound(pattern, bound, self.clip)
             if len(dict(given)) != len(given):
                 raise ConfigurationError(
-                    f"one pattern is there twice in {[pattern for pattern, _ in given]}; the "
-                    "first that matches an array holds"
+                    f"a pattern of layer_clips or entry_clips has one bound, got "
+                    f"{[pattern for pattern, _ in given]}; leave one of the equal patterns out"
                 )
 
     def codec(self) -> Codec:
