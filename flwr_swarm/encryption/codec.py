@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from flwr_swarm._exceptions import ConfigurationError, OpeningRejected, UpdateMismatch
 
 from . import fixed_point
-from .fixed_point import PRODUCT_LIMIT, WEIGHT_FRACTION, WEIGHT_LIMIT
+from .fixed_point import METRIC_BOUND, PRODUCT_LIMIT, WEIGHT_FRACTION, WEIGHT_LIMIT
 from .grid import Grid
 from .header import NOT_A_SUM, Header
 from .layers import Layer, Part, check_noise, clip_parts, parts_of
@@ -60,7 +60,7 @@ class Codec:
     max_weight: float = 65536.0
     members: int
     precision: Precision = DEFAULT_PRECISION
-    metric_bound: float = 2.0**20
+    metric_bound: float = METRIC_BOUND
     noise: SharedNoise | None = None
 
     def __post_init__(self) -> None:

@@ -17,6 +17,8 @@ WEIGHT_LIMIT: Final = 2.0**31
 """A weight's integer is below 2^48."""
 PRODUCT_LIMIT: Final = 2.0**45
 """Bound of |weight * metric| that leaves 16 fractional bits or more."""
+METRIC_BOUND: Final = 2.0**20
+"""Bound of |metric| where nobody asks for another."""
 METRIC_OFFSET: Final = 1 << 62
 """Added to each product, so that it is not negative."""
 

@@ -194,7 +194,7 @@ class Stepped:
 
     `clipped` counts updates that were scaled down; `rounding_error` bounds what rounding moved
     each value of the mean by, in the model's units, and `rounding_share` is the expected length
-    of all that over the mean update's own.
+    of all that over the mean update's own; infinite if that is zero.
     """
 
     model: dict[str, NDArray[Any]]
@@ -252,7 +252,7 @@ def step(
         out_metrics,
         mean.clipped,
         mean.rounding_error,
-        mean.rounding_norm / (float(np.linalg.norm(mean.update)) or math.inf),
+        mean.rounding_norm / length if (length := float(np.linalg.norm(mean.update))) else math.inf,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 from ..protocol.terms import Terms
 from .replay import Stepped
@@ -29,20 +30,26 @@ def at_worst(terms: Terms) -> str:
 
 def log_round(terms: Terms, number: int, taken: Stepped) -> None:
     """Log what rounding moved in a round, and warn if that is as long as what was learned."""
+    share = taken.rounding_share
     log.info(
         "round %d: fixed-point rounding moved no value by more than %s, and the mean update by "
-        "about %.2g %% of its length",
+        "%.2g %% of its length at most (root mean square)",
         number,
         _error(terms, taken.rounding_error),
-        100 * taken.rounding_share,
+        100 * share,
     )
-    if taken.rounding_share > _LOUD:
+    if share > _LOUD:
+        found = (
+            "the mean update is zero, so either nothing was learnt or it was rounded away"
+            if math.isinf(share)
+            else f"rounding noise is {share:.2g} times as long as the mean update"
+        )
         log.warning(
-            "round %d: rounding noise is %.2g times as long as the mean update; set max_weight=%g "
-            "nearer to the sites' examples, bound entries with entry_clips (flwr-swarm doctor "
-            "measures what they take), lower clip=%g, or raise precision=%d",
+            "round %d: %s; set max_weight=%g nearer to the sites' examples, bound entries with "
+            "entry_clips (flwr-swarm doctor measures what they take), lower clip=%g, or raise "
+            "precision=%d",
             number,
-            taken.rounding_share,
+            found,
             terms.max_weight,
             terms.clip,
             terms.precision,

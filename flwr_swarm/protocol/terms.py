@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, cast
 
 from .._exceptions import ConfigurationError, WireError
 from ..encryption import Codec, Precision, SharedNoise, ThresholdScheme
+from ..encryption.fixed_point import METRIC_BOUND, PRODUCT_LIMIT
 from ..encryption.layers import check_bound
 from ..encryption.layers import check_noise as check_no_layers
 from ..encryption.profile import DEFAULT_PRECISION
@@ -97,6 +98,8 @@ class Terms:
             max_weight=self.max_weight,
             members=self.members,
             precision=self.precision,
+            # A metric has the bits that a larger weight does not take.
+            metric_bound=min(METRIC_BOUND, PRODUCT_LIMIT / max(self.max_weight, 1.0)),
             noise=self.noise,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,12 @@ from flwr_swarm.encryption import (
     ThresholdScheme,
     envelope_hash,
     generate_encryption_key,
+    modular,
+    wire,
 )
+from flwr_swarm.encryption.cipher import decrypt, encrypt
+from flwr_swarm.encryption.parameters import DEGREE
+from flwr_swarm.encryption.randomness import Stream, uniform
 
 Q = 2**60 - 2**14 + 1
 CONTRACT = "0x" + "5a" * 20
@@ -106,6 +111,24 @@ def openings_of(
         )
         for holder in who
     }
+
+
+def open_directly(
+    lanes: Sequence[NDArray[np.uint32]], parameters: RingParameters, *, seed: int | str = 0
+) -> NDArray[np.uint64]:
+    """What members' lanes open to under the sum of their keys, without sharing any of them.
+
+    Sharing takes time that grows with the square of the members; it is the same for all lanes.
+    """
+    random, common = deterministic(f"direct {seed}"), round_context().common_seed()
+    keys = [uniform(random, DEGREE) for _ in lanes]
+    payloads = [
+        encrypt(one, secret=key, seed=common, stream=Stream(random=random), parameters=parameters)
+        for one, key in zip(lanes, keys, strict=True)
+    ]
+    merged = ThresholdScheme(parameters=parameters).merge(payloads)
+    total = wire.read_aggregate(merged, parameters)
+    return decrypt(total, secret=reduce(modular.add, keys), seed=common, parameters=parameters)
 
 
 def frame(kind: int, body: bytes, parameters: RingParameters | None = None) -> bytes:
