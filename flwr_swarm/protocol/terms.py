@@ -175,6 +175,22 @@ def check_noise(terms: Terms, policy: Policy) -> None:
         )
 
 
+def check_capacity(terms: Terms, policy: Policy, members: int) -> None:
+    """Refuse sums of more members than a lane has room for.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    most = min(policy.close_at, members)
+    if terms.encryption == ENCRYPTIONS[0] and most > terms.members:
+        raise ConfigurationError(
+            f"a round may add up {most} members (close_at={policy.close_at}, {members} seats), and "
+            f"the terms hold sums of at most {terms.members}; lower close_at to {terms.members}, "
+            f"or agree on terms for more: SwarmStrategy.terms({most})"
+        )
+
+
 def _bounds(data: Any) -> tuple[tuple[str, float], ...]:
     return tuple((str(pattern), float(bound)) for pattern, bound in data)
 
