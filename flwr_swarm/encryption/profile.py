@@ -7,8 +7,8 @@ from typing import Final, Literal, get_args
 
 from flwr_swarm._exceptions import ConfigurationError
 
+from .dense import POLYNOMIAL_BYTES
 from .parameters import DEGREE, MAX_MEMBERS, RingParameters
-from .wire import POLYNOMIAL_BYTES
 
 Precision = Literal[8, 12, 16, 24]
 """Bits that a member's value has at least."""
