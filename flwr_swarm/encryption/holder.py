@@ -19,7 +19,7 @@ from .dealing import Dealt
 from .envelope import public_key_of
 from .hashes import envelope_hash, proof_hash
 from .holding import sum_of_shares
-from .parameters import DEFAULT, MAX_MEMBERS, SMALLEST_SUM, RingParameters
+from .parameters import KEYS, MAX_MEMBERS, SMALLEST_SUM
 
 
 class OpeningMemory(Protocol):
@@ -97,13 +97,11 @@ class Holder:
     private_keys : sequence of bytes
         32-byte X25519 private keys; an envelope says to which it is sealed.
     memory : OpeningMemory
-    parameters : RingParameters
     """
 
     index: int
     private_keys: Sequence[bytes] = field(repr=False)
     memory: OpeningMemory = field(repr=False)
-    parameters: RingParameters = DEFAULT
 
     def open(
         self, dealt: Mapping[int, Dealt], *, certified: CertifiedSet, context: RoundContext
@@ -144,7 +142,7 @@ class Holder:
                 f"shares of round {context.round} were released for another set; never twice"
             )
         return sum_of_shares(
-            dealt, context=context, receiver=self.index, keys=keys, parameters=self.parameters
+            dealt, context=context, receiver=self.index, keys=keys, parameters=KEYS
         )
 
     def _fixed(self, dealt: Mapping[int, Dealt], context: RoundContext) -> bytes:
@@ -154,6 +152,6 @@ class Holder:
         for sender in sorted(dealt):
             one = dealt[sender]
             digest.update(sender.to_bytes(2, "big") + len(one.hashes).to_bytes(2, "big"))
-            digest.update(b"".join(one.hashes) + proof_hash(one.proof, self.parameters))
-            digest.update(envelope_hash(one.envelope, self.parameters))
+            digest.update(b"".join(one.hashes) + proof_hash(one.proof, KEYS))
+            digest.update(envelope_hash(one.envelope, KEYS))
         return digest.digest()

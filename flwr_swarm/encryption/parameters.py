@@ -126,3 +126,9 @@ class RingParameters:
 
 DEFAULT: Final = RingParameters()
 """t = 2^48: two 24-bit lanes in a coefficient."""
+KEYS: Final = DEFAULT
+"""What names the ring in shares, proofs, openings and complaints, whatever lanes they open.
+
+They hold elements of R_q and no message, so all precisions share them: a complaint can be read
+whatever terms were enacted since.
+"""

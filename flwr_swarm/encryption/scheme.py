@@ -34,7 +34,7 @@ from .holding import complaints
 from .key import OneTimeKey
 from .opening import recover_key
 from .packing import check_lanes
-from .parameters import DEFAULT, MAX_MEMBERS, RingParameters
+from .parameters import DEFAULT, KEYS, MAX_MEMBERS, RingParameters
 from .randomness import RandomBytes, Stream
 from .shamir import check_threshold
 
@@ -121,7 +121,7 @@ class ThresholdScheme:
                 holders=holders,
                 threshold=threshold,
                 random=random,
-                parameters=self.parameters,
+                parameters=KEYS,
             )
             payload = encrypt(
                 lanes,
@@ -197,7 +197,7 @@ class ThresholdScheme:
             receiver=receiver,
             keys={public_key_of(key): key for key in private_keys},
             pinned=pinned,
-            parameters=self.parameters,
+            parameters=KEYS,
         )
 
     def open(
@@ -245,7 +245,7 @@ class ThresholdScheme:
             context=context,
             threshold=threshold,
             included=included,
-            parameters=self.parameters,
+            parameters=KEYS,
         )
         return decrypt(
             total,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, reduce
 
 import numpy as np
 from blake3 import blake3
@@ -22,10 +22,14 @@ from flwr_swarm.encryption import (
     VolatileMemory,
     envelope_hash,
     generate_encryption_key,
+    modular,
+    wire,
 )
+from flwr_swarm.encryption.cipher import decrypt, encrypt
 from flwr_swarm.encryption.envelope import public_key_of
 from flwr_swarm.encryption.holding import sum_of_shares
-from flwr_swarm.encryption.parameters import SMALLEST_SUM
+from flwr_swarm.encryption.parameters import DEGREE, KEYS, SMALLEST_SUM
+from flwr_swarm.encryption.randomness import Stream, uniform
 
 Q = 2**60 - 2**14 + 1
 CONTRACT = "0x" + "5a" * 20
@@ -80,18 +84,11 @@ def seal_all(
     ]
 
 
-def dealt_to(
-    sealed: Sealed,
-    holder: int,
-    envelope: bytes | None = None,
-    *,
-    parameters: RingParameters | None = None,
-) -> Dealt:
+def dealt_to(sealed: Sealed, holder: int, envelope: bytes | None = None) -> Dealt:
     """What `holder` gets of a dealing among all seats, or another envelope in its place."""
-    ring = parameters or RingParameters()
     return Dealt(
         envelope=sealed.envelopes[holder] if envelope is None else envelope,
-        hashes=tuple(envelope_hash(one, ring) for one in sealed.envelopes),
+        hashes=tuple(envelope_hash(one, KEYS) for one in sealed.envelopes),
         proof=sealed.proof,
     )
 
@@ -102,7 +99,6 @@ def sum_without_memory(
     context: RoundContext,
     receiver: int,
     private_keys: Sequence[bytes],
-    parameters: RingParameters | None = None,
 ) -> bytes:
     """An opening as a holder makes it when nobody asks its memory, nor how many are in the set."""
     keys = {public_key_of(key): key for key in private_keys}
@@ -111,7 +107,7 @@ def sum_without_memory(
         context=context,
         receiver=receiver,
         keys=keys,
-        parameters=parameters or RingParameters(),
+        parameters=KEYS,
     )
 
 
@@ -124,22 +120,38 @@ def openings_of(
     context: RoundContext | None = None,
 ) -> dict[int, bytes]:
     """From holders with empty memories; of one or two members as no holder makes them."""
-    made, ring, here = {}, scheme.parameters, context or round_context()
+    made, here = {}, context or round_context()
     for j in who:
-        dealt = {i: dealt_to(one, j, parameters=ring) for i, one in enumerate(sealed)}
+        dealt = {i: dealt_to(one, j) for i, one in enumerate(sealed)}
         keys = [key_pairs(holders)[j][0]]
         if len(dealt) < SMALLEST_SUM:
-            made[j] = sum_without_memory(
-                dealt, context=here, receiver=j, private_keys=keys, parameters=ring
-            )
+            made[j] = sum_without_memory(dealt, context=here, receiver=j, private_keys=keys)
             continue
-        holder = Holder(index=j, private_keys=keys, memory=VolatileMemory(), parameters=ring)
+        holder = Holder(index=j, private_keys=keys, memory=VolatileMemory())
         made[j] = holder.open(dealt, certified=certified_set(dealt), context=here)
     return made
 
 
 def certified_set(members: Iterable[int], certificate: bytes = bytes(32)) -> CertifiedSet:
     return CertifiedSet(members=tuple(sorted(members)), certificate=certificate)
+
+
+def open_directly(
+    lanes: Sequence[NDArray[np.uint32]], parameters: RingParameters, *, seed: int | str = 0
+) -> NDArray[np.uint64]:
+    """What members' lanes open to under the sum of their keys, without sharing any of them.
+
+    Sharing takes time that grows with the square of the members; it is the same for all lanes.
+    """
+    random, common = deterministic(f"direct {seed}"), round_context().common_seed()
+    keys = [uniform(random, DEGREE) for _ in lanes]
+    payloads = [
+        encrypt(one, secret=key, seed=common, stream=Stream(random=random), parameters=parameters)
+        for one, key in zip(lanes, keys, strict=True)
+    ]
+    merged = ThresholdScheme(parameters=parameters).merge(payloads)
+    total = wire.read_aggregate(merged, parameters)
+    return decrypt(total, secret=reduce(modular.add, keys), seed=common, parameters=parameters)
 
 
 def frame(kind: int, body: bytes, parameters: RingParameters | None = None) -> bytes:

@@ -15,7 +15,7 @@ from encryption_support import Q, openings_of, round_context, seal_all
 from flwr_swarm.encryption import RingParameters, ThresholdScheme, ring
 from flwr_swarm.encryption.opening import recover_key
 from flwr_swarm.encryption.packing import pack
-from flwr_swarm.encryption.parameters import DEFAULT
+from flwr_swarm.encryption.parameters import DEFAULT, KEYS
 from flwr_swarm.encryption.randomness import uniform
 from flwr_swarm.encryption.wire import read_ciphertext
 
@@ -89,7 +89,7 @@ def opened(request):
         context=round_context(),
         threshold=THRESHOLD,
         included=MEMBERS,
-        parameters=parameters,
+        parameters=KEYS,
     )
     ours = scheme.open(
         scheme.merge([one.payload for one in sealed]),
@@ -194,7 +194,7 @@ def test_stock_seal_decrypts_a_sum_of_many(parameters, tmp_path):
         context=round_context(),
         threshold=2,
         included=12,
-        parameters=parameters,
+        parameters=KEYS,
     )
     context = ring.seal_context(parameters)
     file = str(tmp_path / "object")

@@ -24,6 +24,7 @@ from flwr_swarm.protocol.terms import Terms
 from flwr_swarm.protocol.types import Card, Change, Kind, Policy
 
 CAPACITY = 16
+ROUNDING = ("precision", "layer_clips", "entry_clips")
 
 
 def terms(**changes: Any) -> Terms:
@@ -57,9 +58,10 @@ class Founded:
         self.keys = [MemberKeys.generate() for _ in range(n + 1)]
         deployer = Account.create()
         self.contract = contract_address(deployer.address)
-        agreed = SwarmStrategy(options.get("strategy") or inner(3), max_weight=100.0).terms(
-            CAPACITY
-        )
+        rounding = {name: options[name] for name in ROUNDING if name in options}
+        agreed = SwarmStrategy(
+            options.get("strategy") or inner(3), max_weight=100.0, **rounding
+        ).terms(CAPACITY)
         deploy(
             self.chain,
             cards=[self.card(i) for i in range(n)],
