@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
-from pathlib import Path
 from threading import Barrier, Lock
 
 import pytest
@@ -25,7 +22,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-import flwr_swarm
 from flwr_swarm._exceptions import (
     BadDealing,
     ConfigurationError,
@@ -283,33 +279,3 @@ def test_a_holder_tells_none_of_its_keys() -> None:
     with pytest.raises(ShareRefused) as refused:
         stranger.open(dealt_in(SETS[0]), certified=certified_set(SETS[0]), context=round_context())
     assert isinstance(refused.value, SwarmError)
-
-
-# --- there is no other way ------------------------------------------------------------------------
-
-MAKERS = {
-    "sum_of_shares": {"encryption/holding.py", "encryption/holder.py"},
-    "held_share": {"encryption/holding.py"},
-    "write_opening": {"encryption/holding.py", "encryption/wire.py"},
-    "open_share": {"encryption/holding.py", "encryption/complaint.py", "encryption/envelope.py"},
-}
-"""What makes openings, or opens shares, and the modules that may name it."""
-
-
-def names_in(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Name):
-            yield node.id
-        elif isinstance(node, ast.Attribute):
-            yield node.attr
-        elif isinstance(node, (ast.alias, ast.FunctionDef)):
-            yield node.name
-
-
-def test_openings_come_from_holders_alone() -> None:
-    root = Path(flwr_swarm.__file__).parent
-    found: dict[str, set[str]] = {name: set() for name in MAKERS}
-    for path in root.rglob("*.py"):
-        for name in set(names_in(path)) & set(MAKERS):
-            found[name].add(path.relative_to(root).as_posix())
-    assert found == MAKERS
