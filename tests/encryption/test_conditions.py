@@ -325,7 +325,7 @@ def test_all_members_of_a_sum_were_asked_alike(seed: int, victim: int) -> None:
         Seal(
             member=i,
             parent=bytes(32),
-            payload_hash=payload_hash("threshold", *sent[i], i),
+            payload_hash=payload_hash(terms, *sent[i], i),
             shares_hash=bytes(32),
             epsilon=0,
             verified=True,
