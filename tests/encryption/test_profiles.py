@@ -42,9 +42,10 @@ def test_the_stated_bytes_are_those_of_a_payload(bits, count, size):
     assert 0 <= polynomials * 30720 - exact < 2 * 30720
 
 
-def test_the_default_is_what_it_was_before_there_were_precisions():
-    codec = Codec(members=8)
-    assert (codec.precision, codec.value_bits, codec.profile.bytes_per_parameter) == (16, 21, 3.75)
+@given(members)
+def test_the_default_is_what_it_was_before_there_were_precisions(count):
+    codec = Codec(members=count)
+    assert (codec.precision, codec.value_bits) == (16, 24 - (count - 1).bit_length())
     assert codec.ring == ThresholdScheme().parameters
     assert not {"lanes", "precision"} & set(codec.to_terms())
 

@@ -11,13 +11,16 @@ import apps
 import numpy as np
 import pytest
 from encryption_support import deterministic
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from founded_support import Founded
 from swarm_bench import Bench, blob_of, inner, values
 
 from flwr_swarm import SharedNoise, SwarmStrategy, swarm_mod
 from flwr_swarm._exceptions import ConfigurationError, UpdateMismatch, WrongChain
 from flwr_swarm.encryption import PRECISIONS
+from flwr_swarm.flower import write
+from flwr_swarm.flower.compat import with_content
+from flwr_swarm.flower.read import Fields
 from flwr_swarm.report.verify import verify
 
 ROUNDS = 2
@@ -73,10 +76,14 @@ def test_its_evidence_can_be_verified_and_names_its_precision(
     assert (found.certified, found.models) == (ROUNDS, ROUNDS)
 
 
-@pytest.mark.parametrize(("phase", "after"), [("seal", 2), ("merge", 1), ("open", 0), ("open", 2)])
+@pytest.mark.parametrize(
+    ("phase", "after", "lost"),
+    [("seal", 2, False), ("merge", 1, False), ("open", 0, True), ("open", 2, False)],
+)
 def test_another_relay_takes_up_a_swarm_of_another_precision(
-    founded: Callable[..., Founded], phase: str, after: int
+    founded: Callable[..., Founded], phase: str, after: int, lost: bool
 ) -> None:
+    """From what members kept; if they lost the sum, it is added up again from what was sealed."""
     options = {"precision": 12, **BOUNDS}
     swarm = founded(4, **options)
     answered: list[int] = []
@@ -90,7 +97,7 @@ def test_another_relay_takes_up_a_swarm_of_another_precision(
     swarm.bench.to_relay[phase] = dies
     with pytest.raises(Killed):
         run(swarm, swarm.bench.swarm)
-    swarm.bench.to_relay.clear()
+    swarm.bench.to_relay = {"recall": without_the_sum} if lost else {}
     other = SwarmStrategy(
         inner(3),
         max_weight=100.0,
@@ -102,7 +109,14 @@ def test_another_relay_takes_up_a_swarm_of_another_precision(
     )
     run(swarm, other)
     assert swarm.ledger(0).view().current.number == ROUNDS
-    assert verify(swarm.bench.directory / "again").certified >= ROUNDS - (phase != "seal")
+    found = verify(swarm.bench.directory / "again")
+    assert found.certified == found.models == ROUNDS
+
+
+def without_the_sum(_: int, message: Message) -> Message:
+    reply = replace(Fields(message.content).recall_reply(), held=None)
+    records: Any = write.recall_reply(reply)
+    return with_content(RecordDict(records), message.metadata)
 
 
 def run(swarm: Founded, strategy: SwarmStrategy) -> None:
