@@ -10,6 +10,7 @@ from flwr_swarm_attacks.audit import bounds, observe, product_trainer
 from flwr_swarm_attacks.gate import ALPHA, check_all
 from flwr_swarm_attacks.gates_dp import audit_gate, dp_gates
 from flwr_swarm_attacks.gates_noise import noise_variance_gate
+from flwr_swarm_attacks.gates_project import ROUNDS
 from flwr_swarm_attacks.planted import BUGS
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -22,8 +23,6 @@ RARE = 1e-11
 
 The gates themselves err with ALPHA, which would be once in some thousand runs of these tests.
 """
-ROUNDS = 12
-"""As many as it takes to find an accountant that forgets: with four it is missed now and then."""
 
 
 def observed(bug=make_private, *, canaries=1000):
