@@ -11,7 +11,8 @@ from flwr_swarm.deployment import processes
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes of POSIX systems")
 
-_SLEEPER = "print('ready', flush=True); import time; time.sleep(600)"
+# In one write: `print` makes two where Python is unbuffered, and two processes share the pipe.
+_SLEEPER = "import os, time; os.write(1, b'ready\\n'); time.sleep(600)"
 _STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + _SLEEPER
 # In a session of its own: a grandchild that loses its parent, and throws its environment away.
 _MIDDLE = f"""
