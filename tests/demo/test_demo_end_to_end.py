@@ -10,7 +10,7 @@ import pytest
 from flwr_swarm.deployment import processes
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_the_demo_runs_reports_verifies_and_leaves_nothing(tmp_path, monkeypatch):
     out, mark = tmp_path / "swarm-demo", "end-to-end-" + str(os.getpid())
     monkeypatch.setenv("FLWR_SWARM_TEST", mark)
