@@ -20,8 +20,8 @@ from flwr_swarm.encryption import (
 from flwr_swarm.encryption.cipher import encrypt
 from flwr_swarm.encryption.opening import recover_key
 from flwr_swarm.encryption.packing import pack
-from flwr_swarm.encryption.parameters import DEFAULT, MODULUS
-from flwr_swarm.encryption.randomness import Stream, uniform
+from flwr_swarm.encryption.parameters import DEFAULT, ETA, MODULUS
+from flwr_swarm.encryption.randomness import Coins, Stream, uniform
 from flwr_swarm.encryption.ring import Multiplier
 from flwr_swarm.encryption.scaling import scale_up
 from flwr_swarm.encryption.wire import read_aggregate
@@ -98,8 +98,13 @@ def of_ckks(parameters: CkksParameters | None = None) -> tuple[Chunk, Chunk]:
 
 
 class _Silent(Stream):
-    def errors(self, count: int) -> NDArray[np.int64]:
-        return np.zeros(count, dtype=np.int64)
+    """As many heads as tails, each time: every error is zero."""
+
+    def coins(self, count: int) -> Coins:
+        return Coins(
+            words=np.full(count, (1 << ETA) - 1, dtype=np.uint64),
+            spare=np.zeros(count, dtype=np.uint32),
+        )
 
 
 def _lanes() -> NDArray[np.uint32]:
