@@ -131,11 +131,14 @@ def test_a_port_that_is_taken_is_refused_by_name(served: ChainServer) -> None:
 
 
 def test_a_stopped_server_frees_its_thread(chain: EmbeddedChain) -> None:
+    before = set(threading.enumerate())  # other tests of this process may have servers too
     server = ChainServer(chain).start()
     url = server.url
+    own = {t for t in threading.enumerate() if t.name == "flwr-swarm-chain"} - before
+    assert len(own) == 1
     server.stop()
     server.stop()
-    assert not any(thread.name == "flwr-swarm-chain" for thread in threading.enumerate())
+    assert not own & set(threading.enumerate())
     with pytest.raises(urllib.error.URLError):
         ask(url, rpc("eth_chainId"))
     with pytest.raises(RuntimeError):
