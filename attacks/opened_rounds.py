@@ -30,7 +30,7 @@ from flwr_swarm.encryption.scaling import scale_up
 from flwr_swarm.encryption.wire import read_aggregate
 
 from .gates_recovery import OpenedRound
-from .key_recovery import Chunk, CkksParameters, chunk_of
+from .key_recovery import Chunk, CkksParameters, chunk_of, solvable
 
 _MEMBERS, _THRESHOLD, _LANES = 3, 2, 9000
 _SCHEME = ThresholdScheme()
@@ -75,7 +75,10 @@ def without_errors() -> OpenedRound:
 
 
 def of_ckks(parameters: CkksParameters | None = None) -> tuple[Chunk, Chunk]:
-    """Two sums under one CKKS key, and the floats that TenSEAL decrypts them to."""
+    """Two sums under one CKKS key, and the floats that TenSEAL decrypts them to.
+
+    Of all sums of a federation, which has one for each chunk of a model: two that can be solved.
+    """
     settings = parameters or CkksParameters()
     context = tenseal.context(
         tenseal.SCHEME_TYPE.CKKS,
@@ -91,7 +94,10 @@ def of_ckks(parameters: CkksParameters | None = None) -> tuple[Chunk, Chunk]:
         total = sum(others, first)
         return chunk_of(total, total.decrypt())
 
-    return published(), published()
+    first, second = published(), published()
+    while not solvable(first, second, settings):
+        second = published()
+    return first, second
 
 
 class _Silent(Stream):

@@ -75,6 +75,7 @@ from flwr_swarm.protocol.types import Phase, Policy, Round, Seal
 
 SCHEME = ThresholdScheme()
 HOLDERS, THRESHOLD, LANES = 4, 3, 50
+TERMS = Terms(encryption="threshold", members=HOLDERS)
 FEW = settings(max_examples=10, deadline=None)
 
 
@@ -325,7 +326,7 @@ def test_all_members_of_a_sum_were_asked_alike(seed: int, victim: int) -> None:
         Seal(
             member=i,
             parent=bytes(32),
-            payload_hash=payload_hash(terms, *sent[i], i),
+            payload_hash=payload_hash(TERMS, *sent[i], i),
             shares_hash=bytes(32),
             epsilon=0,
             verified=True,
@@ -340,7 +341,7 @@ def test_all_members_of_a_sum_were_asked_alike(seed: int, victim: int) -> None:
             updates=sent,
         ),
         Round(number=1, phase=Phase.MERGING, seals=seals),
-        Terms(encryption="threshold", members=HOLDERS),
+        TERMS,
     )
     assert set(group.members) == set(range(HOLDERS)) - {victim}
 

@@ -65,7 +65,8 @@ def test_a_sum_is_the_mean_and_the_noise_of_all_shares(included, honest, sigma, 
     expected = (sigma * size) ** 2 * included / honest
     expected += included / 6 * (codec.grid.largest / codec.grid.top) ** 2  # rounding, at most 1/4
     ratio = np.square(noise).sum() / expected
-    assert chi2.ppf(1e-9, 4000) * 0.98 < ratio < chi2.isf(1e-9, 4000) * 1.02
+    # 25 examples, drawn afresh. The noise is not quite normal: hence two per cent more room.
+    assert chi2.ppf(1e-12, 4000) * 0.98 < ratio < chi2.isf(1e-12, 4000) * 1.02
 
 
 @pytest.mark.parametrize(("precision", "max_weight"), [(8, 4.0), (12, 30.0), (24, 2.0**12)])

@@ -49,12 +49,19 @@ class Founded:
     """A consortium of `n` members on a served chain, and the bench on which it trains."""
 
     def __init__(
-        self, directory: Path, n: int, *, max_misses: int = 0, skew: float = 0.0, **options: Any
+        self,
+        directory: Path,
+        n: int,
+        *,
+        max_misses: int = 0,
+        skew: float = 0.0,
+        port: int = 0,
+        **options: Any,
     ) -> None:
-        """`skew`: seconds by which the chain's clock is ahead of the relay's."""
+        """`skew`: seconds by which the chain's clock is ahead of the relay's; `port`: its own."""
         self.time = StillClock()
         self.chain = EmbeddedChain(chain_id=4242, clock=lambda: self.time.clock().now() + skew)
-        self.server = ChainServer(self.chain).start()
+        self.server = ChainServer(self.chain, port=port).start()
         self.keys = [MemberKeys.generate() for _ in range(n + 1)]
         deployer = Account.create()
         self.contract = contract_address(deployer.address)

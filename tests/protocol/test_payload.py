@@ -195,8 +195,15 @@ def test_any_other_value_shape_dtype_or_name_has_another_hash(model: Any, data: 
         at = data.draw(st.integers(0, len(raw) - 1))
         raw[at] ^= 1
         changed.append({**model, name: np.frombuffer(raw, array.dtype).reshape(array.shape)})
-    hashes = {arrays_hash("model", one) for one in [model, *changed]}
-    assert len(hashes) == 1 + len(changed) - (name + "'" in model)
+    found = {content(one): arrays_hash("model", one) for one in [model, *changed]}
+    # Where two names held one array, that without the first is that with it renamed.
+    assert len(found) >= len(changed)
+    assert len(set(found.values())) == len(found)
+
+
+def content(model: Any) -> tuple[Any, ...]:
+    """What a model is, whatever the order of its names and bytes."""
+    return tuple((name, bits(model[name])) for name in sorted(model))
 
 
 @given(model=models.filter(bool))
