@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .encoding import Encoding
 from .engines import Engine, engine_for
 from .modular import Residues
 from .packing import without_filling
@@ -21,10 +22,11 @@ from .ring import GROUP
 from .wire import Ciphertext, draft_ciphertext
 
 _MOST_THREADS: Final = 8
+_NOTHING: Final = np.empty(0, dtype=np.uint32)
 
 
 def encrypt(
-    lanes: NDArray[np.uint32],
+    lanes: NDArray[np.uint32] | Encoding,
     *,
     secret: Residues,
     seed: bytes,
@@ -36,7 +38,7 @@ def encrypt(
 
     Parameters
     ----------
-    lanes : (n,) uint32
+    lanes : (n,) uint32, or Encoding
         Each below 2^lane_bits.
     secret : (4096,) uint64
         The one-time key s in NTT form.
@@ -54,9 +56,10 @@ def encrypt(
         engine.cipher(seed=seed, secret=secret, parameters=parameters) as cipher,
         _workers(engine, chunks) as run,
     ):
+        groups = _groups(lanes, GROUP * width)
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            part = lanes[first * width : last * width]
+            part = next(groups, _NOTHING)
             coins = stream.coins((last - first) * DEGREE)
             run(cipher.encrypt, part, first=first, coins=coins, out=draft.chunks(first, last))
     return draft.finish()
@@ -69,7 +72,7 @@ def decrypt(
     seed: bytes,
     parameters: RingParameters,
     engine: Engine | None = None,
-) -> NDArray[np.uint64]:
+) -> NDArray[np.uint32]:
     """The lane sums of `total` under the sum of its keys.
 
     Raises
@@ -80,7 +83,7 @@ def decrypt(
     """
     chunks, width = len(total.residues), parameters.lanes_per_chunk
     engine = engine or engine_for(chunks)
-    sums = np.empty(chunks * width, dtype=np.uint64)
+    sums = np.empty(chunks * width, dtype=np.uint32)
     with (
         engine.cipher(seed=seed, secret=secret, parameters=parameters) as cipher,
         _workers(engine, chunks) as run,
@@ -90,6 +93,12 @@ def decrypt(
             part = sums[first * width : (first + len(rows)) * width]
             run(cipher.decrypt, rows, first=first, included=total.summands, out=part)
     return without_filling(sums, total.lanes)
+
+
+def _groups(lanes: NDArray[np.uint32] | Encoding, width: int) -> Iterator[NDArray[np.uint32]]:
+    if isinstance(lanes, Encoding):
+        return lanes.groups(width)
+    return (lanes[start : start + width] for start in range(0, lanes.size, width))
 
 
 @contextmanager
@@ -106,7 +115,7 @@ def _workers(engine: Engine, chunks: int) -> Iterator[Callable[..., None]]:
     with ThreadPoolExecutor(threads) as pool:
 
         def run(job: Callable[..., None], *values: object, **named: object) -> None:
-            if len(waiting) > 2 * threads:
+            if len(waiting) > threads:
                 waiting.popleft().result()
             waiting.append(pool.submit(job, *values, **named))
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from flwr_swarm._exceptions import ConfigurationError, OpeningRejected, UpdateMismatch
 
 from . import fixed_point
+from .encoding import Encoding
 from .fixed_point import METRIC_BOUND, PRODUCT_LIMIT, WEIGHT_FRACTION, WEIGHT_LIMIT
 from .grid import Grid
 from .header import NOT_A_SUM, Header
@@ -26,7 +27,7 @@ from .mean import Mean
 from .noise import SharedNoise
 from .parameters import RingParameters
 from .profile import DEFAULT_PRECISION, Precision, Profile
-from .quantise import check_update, round_to_grid
+from .quantise import BLOCK, check_update
 from .randomness import RandomBytes
 
 
@@ -196,6 +197,25 @@ class Codec:
         CapacityExceeded
             If weight or a metric is out of bounds.
         """
+        encoding = self.encoding(
+            update, weight=weight, metrics=metrics, layers=layers, random=random
+        )
+        (lanes,) = encoding.groups(encoding.size)
+        return lanes
+
+    def encoding(
+        self,
+        update: NDArray[np.float64],
+        *,
+        weight: float,
+        metrics: Sequence[float] = (),
+        layers: Sequence[Layer] = (),
+        random: RandomBytes = os.urandom,
+    ) -> Encoding:
+        """The lanes of `encode`, made as they are read; `update` must stay as it is until then.
+
+        Parameters and errors are those of `encode`.
+        """
         check_update(update)
         if self.noise is not None and metrics:
             raise UpdateMismatch(
@@ -204,26 +224,20 @@ class Codec:
             )
         parts, grid = self._parts(layers, update.size), self.grid
         fixed = fixed_point.fixed_weight(weight, self.max_weight)
-        bounded, clipped = clip_parts(update, parts, self.clip)
-        head = self.header.encode(fixed, metrics, clipped=clipped and self.noise is None)
-        lanes = np.empty(len(head) + update.size, dtype=np.uint32)
-        lanes[: len(head)] = head
-        entries = lanes[len(head) :]
-        share = fixed / 2**WEIGHT_FRACTION / self.max_weight
-        for part in parts:
-            round_to_grid(
-                bounded[part.place],
-                scale=share * grid.top / part.largest,
-                levels=grid.top,
-                random=random,
-                out=entries[part.place],
-            )
-        grid.add_share(entries, random)
-        return lanes
+        bounded = clip_parts(update, parts, self.clip)
+        told = bounded.clipped and self.noise is None
+        return Encoding(
+            head=self.header.encode(fixed, metrics, clipped=told),
+            bounded=bounded,
+            parts=parts,
+            grid=grid,
+            share=fixed / 2**WEIGHT_FRACTION / self.max_weight,
+            random=random,
+        )
 
     def decode(
         self,
-        sums: NDArray[np.uint64],
+        sums: NDArray[np.unsignedinteger],
         *,
         included: int,
         size: int,
@@ -234,7 +248,7 @@ class Codec:
 
         Parameters
         ----------
-        sums : (header_lanes(metrics) + size,) uint64
+        sums : (header_lanes(metrics) + size,) uint32 or uint64
         included : int
             Members in the sum, 1 to `members`.
         size, metrics : int
@@ -260,17 +274,19 @@ class Codec:
             )
         parts, grid = self._parts(layers, size), self.grid
         fixed, clipped, means = self.header.decode(sums[:head], included)
-        signed = sums[head:].astype(np.int64) - included * self.levels
-        if np.max(np.abs(signed), initial=0) > included * self.levels:
-            raise OpeningRejected(NOT_A_SUM.format(included=included))
         weight = fixed / 2**WEIGHT_FRACTION
         update = np.empty(size)
-        variance = 0.0
+        variance, offset = 0.0, included * self.levels
         for part in parts:
             step = np.float64(part.largest * self.max_weight / (grid.top * weight))
-            entries = update[part.place]
-            np.multiply(signed[part.place], step, out=entries)
-            variance += entries.size * included * float(step) ** 2 / 4
+            for start in range(part.place.start, part.place.stop, BLOCK):
+                block = slice(start, min(start + BLOCK, part.place.stop))
+                signed = sums[head + block.start : head + block.stop].astype(np.int64) - offset
+                if np.max(np.abs(signed)) > offset:
+                    raise OpeningRejected(NOT_A_SUM.format(included=included))
+                np.multiply(signed, step, out=update[block])
+            entries = part.place.stop - part.place.start
+            variance += entries * included * float(step) ** 2 / 4
         return Mean(
             update=update,
             weight=weight,

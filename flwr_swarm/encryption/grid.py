@@ -78,14 +78,24 @@ class Grid:
         deviation = noise.noise_multiplier * noise.sensitivity / math.sqrt(noise.honest)
         return deviation / self.largest
 
-    def add_share(self, entries: NDArray[np.uint32], random: RandomBytes) -> None:
-        """Add a member's noise in place to integers offset by `top`; they come out by `levels`."""
-        if self.noise is None:
+
+class ShareOfNoise:
+    """One member's share of the noise of one update."""
+
+    def __init__(self, *, grid: Grid, random: RandomBytes) -> None:
+        self._grid = grid
+        self._random = random
+        self._stream: Stream | None = None
+
+    def add_to(self, entries: NDArray[np.uint32]) -> None:
+        """Add noise in place to integers offset by `top`; they come out by `levels`."""
+        grid = self._grid
+        if grid.noise is None or not entries.size:
             return
-        stream = Stream(random=random)
+        stream = self._stream = self._stream or Stream(random=self._random)
         for start in range(0, entries.size, BLOCK):
             block = entries[start : start + BLOCK]
-            noisy = block.astype(np.int64) + (self.levels - self.top)
-            noisy += skellam(self.share_variance, block.size, stream)
+            noisy = block.astype(np.int64) + (grid.levels - grid.top)
+            noisy += skellam(grid.share_variance, block.size, stream)
             # A lane must not overflow, though no share is ever so long: see `TAIL`.
-            block[:] = np.clip(noisy, 0, 2 * self.levels)
+            block[:] = np.clip(noisy, 0, 2 * grid.levels)

@@ -67,7 +67,9 @@ class Header:
             lanes += limbs(product, self._metric_limbs, self.limb_bits)
         return lanes
 
-    def decode(self, sums: NDArray[np.uint64], included: int) -> tuple[int, int, tuple[float, ...]]:
+    def decode(
+        self, sums: NDArray[np.unsignedinteger], included: int
+    ) -> tuple[int, int, tuple[float, ...]]:
         """Sum of the weights' integers, how many were clipped, and the metrics' weighted means.
 
         Raises

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flwr_swarm._exceptions import ConfigurationError, UpdateMismatch
 
 from .noise import SharedNoise
-from .quantise import clip_to_ball
+from .quantise import factors_to_ball, scaled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +99,33 @@ def parts_of(layers: Sequence[Layer], size: int, clip: float) -> list[Part]:
     return [part for part in parts if part.place.start < part.place.stop]
 
 
-def clip_parts(
-    update: NDArray[np.float64], parts: Sequence[Part], clip: float
-) -> tuple[NDArray[np.float64], bool]:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Bounded:
+    """An update within its bounds, once two factors are applied to each of its entries.
+
+    Parameters
+    ----------
+    entries : (size,) float64
+    factors : tuple of two floats, or None
+        Left for later, so that there is no second vector of this length.
+    clipped : bool
+        Whether anything was shortened.
+    """
+
+    entries: NDArray[np.float64]
+    factors: tuple[float, float] | None
+    clipped: bool
+
+    def to_array(self) -> NDArray[np.float64]:
+        """The update, factors applied."""
+        return scaled(self.entries, self.factors)
+
+
+def clip_parts(update: NDArray[np.float64], parts: Sequence[Part], clip: float) -> Bounded:
     """Entries of a finite `update` cut, then each part clipped, then the whole to `clip`.
 
     In this order what is far too long in one place does not scale down the others; and each step
-    only shortens, so that all bounds hold in the end. Returns also whether anything was clipped.
+    only shortens, so that all bounds hold in the end.
     """
     bounded, clipped = update, False
     for part in parts:
@@ -114,10 +134,10 @@ def clip_parts(
         if part.cut is not None and float(np.max(np.abs(before))) > part.cut:
             after, shortened = np.clip(before, -part.cut, part.cut), True
         if part.clip is not None:
-            after, longer = clip_to_ball(after, part.clip)
-            shortened = shortened or longer
+            factors = factors_to_ball(after, part.clip)
+            after, shortened = scaled(after, factors), shortened or factors is not None
         if shortened:
             bounded = bounded if clipped else update.copy()
             bounded[part.place], clipped = after, True
-    bounded, shortened = clip_to_ball(bounded, clip)
-    return bounded, clipped or shortened
+    factors = factors_to_ball(bounded, clip)
+    return Bounded(entries=bounded, factors=factors, clipped=clipped or factors is not None)

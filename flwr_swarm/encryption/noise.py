@@ -75,11 +75,13 @@ def skellam(variance: float, count: int, stream: Stream) -> NDArray[np.int64]:
         Of each, > 0: the difference of two Poisson variables of half of it.
     stream : Stream
     """
-    high, low = stream.words64(count).astype(np.float64), stream.words64(count).astype(np.float64)
+    # Entry by entry, so that a vector gets the same noise in however many pieces it comes.
+    words = stream.words64(3 * count).reshape(count, 3)
+    high, low = words[:, 0].astype(np.float64), words[:, 1].astype(np.float64)
     uniform = (high + (low + 0.5) * _BELOW_ONE) * _BELOW_ONE
     rising = _tails(variance)
     magnitude = len(rising) - np.searchsorted(rising, uniform, side="right")
-    signs = 1 - 2 * (stream.words64(count) & np.uint64(1)).astype(np.int64)
+    signs = 1 - 2 * (words[:, 2] & np.uint64(1)).astype(np.int64)
     result: NDArray[np.int64] = magnitude.astype(np.int64) * signs
     return result
 

@@ -17,13 +17,17 @@ def check_lanes(lanes: NDArray[np.uint32], parameters: RingParameters) -> None:
         raise UpdateMismatch(
             f"lanes must be a non-empty vector of uint32, got {lanes.dtype} {lanes.shape}"
         )
-    if lanes.size > MAX_LANES:
-        raise CapacityExceeded(
-            f"{lanes.size} lanes exceed the {MAX_LANES} of one update; use a smaller model"
-        )
     if int(lanes.max()) >> parameters.lane_bits:
         raise CapacityExceeded(
             f"a lane needs more than {parameters.lane_bits} bits; encode with `Codec`"
+        )
+
+
+def check_length(lanes: int) -> None:
+    """Raise CapacityExceeded if so many lanes are no update."""
+    if lanes > MAX_LANES:
+        raise CapacityExceeded(
+            f"{lanes} lanes exceed the {MAX_LANES} of one update; use a smaller model"
         )
 
 
@@ -45,7 +49,7 @@ def pack(
 
 
 def unpack(
-    coefficients: NDArray[np.int64], parameters: RingParameters, *, out: NDArray[np.uint64]
+    coefficients: NDArray[np.int64], parameters: RingParameters, *, out: NDArray[np.uint32]
 ) -> None:
     """Write the lane sums in `coefficients` to `out`, as many as they hold."""
     flat, rows = coefficients.reshape(-1), out.reshape(-1, parameters.lanes)
@@ -54,7 +58,7 @@ def unpack(
         rows[:, lane] = (flat >> (lane * parameters.lane_bits)) & mask
 
 
-def without_filling(sums: NDArray[np.uint64], lanes: int) -> NDArray[np.uint64]:
+def without_filling(sums: NDArray[np.uint32], lanes: int) -> NDArray[np.uint32]:
     """The first `lanes` lane sums.
 
     Raises

@@ -13,7 +13,7 @@ from flwr_swarm._exceptions import NonFiniteUpdate, UpdateMismatch
 
 from .engines import engine_for
 from .parameters import DEFAULT
-from .randomness import RandomBytes, Stream
+from .randomness import Stream
 
 BLOCK: Final = 1 << 15
 """Entries that are worked on at a time: what a core's cache holds."""
@@ -49,16 +49,6 @@ def _blocks(vector: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
         yield vector[start : start + BLOCK]
 
 
-def clip_to_ball(update: NDArray[np.float64], clip: float) -> tuple[NDArray[np.float64], bool]:
-    """A finite `update` scaled down to L2 norm `clip` if it is longer, and whether it was."""
-    factors = factors_to_ball(update, clip)
-    if factors is None:
-        return update, False
-    clipped = update * factors[0]
-    clipped *= factors[1]
-    return clipped, True
-
-
 def factors_to_ball(update: NDArray[np.float64], clip: float) -> tuple[float, float] | None:
     """Two factors, to be applied in turn, that scale a finite `update` down to L2 norm `clip`.
 
@@ -78,12 +68,24 @@ def factors_to_ball(update: NDArray[np.float64], clip: float) -> tuple[float, fl
     return near_one, clip / relative
 
 
+def scaled(
+    entries: NDArray[np.float64], factors: tuple[float, float] | None
+) -> NDArray[np.float64]:
+    """`entries` times both factors in turn; itself without any."""
+    if factors is None:
+        return entries
+    product: NDArray[np.float64] = entries * factors[0]
+    product *= factors[1]
+    return product
+
+
 def round_to_grid(
     update: NDArray[np.float64],
     *,
+    factors: tuple[float, float] | None,
     scale: float,
     levels: int,
-    random: RandomBytes,
+    coins: Stream,
     out: NDArray[np.uint32],
 ) -> None:
     """Write round(update * scale) + levels to `out`, rounding up with the fraction's probability.
@@ -93,16 +95,17 @@ def round_to_grid(
     Parameters
     ----------
     update : (n,) float64
-        Finite, |update * scale| <= levels but for the last bit.
+        Finite, |update * scale| <= levels but for the last bit, both factors applied.
+    factors : tuple of two floats, or None
+        From `factors_to_ball`.
     scale : float
     levels : int
         Integers from -levels to levels are on the grid.
-    random : callable
+    coins : Stream
     out : (n,) uint32
     """
-    stream = Stream(random=random)
     engine = engine_for(update.size // DEFAULT.lanes_per_chunk)
     for start in range(0, update.size, BLOCK):
-        block = update[start : start + BLOCK]
-        coins = stream.words32(block.size)
-        engine.round(block, scale=scale, levels=levels, coins=coins, out=out[start : start + BLOCK])
+        block = scaled(update[start : start + BLOCK], factors)
+        drawn = coins.words32(block.size)
+        engine.round(block, scale=scale, levels=levels, coins=drawn, out=out[start : start + BLOCK])

@@ -28,12 +28,13 @@ from . import wire
 from .cipher import decrypt, encrypt
 from .context import RoundContext
 from .dealing import Dealt, check_holders, deal
+from .encoding import Encoding
 from .engines import engine_for
 from .envelope import public_key_of
 from .holding import complaints
 from .key import OneTimeKey
 from .opening import recover_key
-from .packing import check_lanes
+from .packing import check_lanes, check_length
 from .parameters import DEFAULT, KEYS, MAX_MEMBERS, RingParameters
 from .randomness import RandomBytes, Stream
 from .shamir import check_threshold
@@ -77,7 +78,7 @@ class ThresholdScheme:
 
     def seal(
         self,
-        lanes: NDArray[np.uint32],
+        lanes: NDArray[np.uint32] | Encoding,
         *,
         context: RoundContext,
         sender: int,
@@ -89,8 +90,9 @@ class ThresholdScheme:
 
         Parameters
         ----------
-        lanes : (n,) uint32
-            Non-negative integers whose sum over all members fits a lane (see `Codec`).
+        lanes : (n,) uint32, or Encoding
+            Non-negative integers whose sum over all members fits a lane (see `Codec`). Of an
+            encoding, no more than a few groups lie in memory.
         context : RoundContext
         sender : int
             This member's index.
@@ -110,7 +112,9 @@ class ThresholdScheme:
         ConfigurationError
             If threshold, sender or a holder's key cannot work.
         """
-        check_lanes(lanes, self.parameters)
+        check_length(lanes.size)
+        if isinstance(lanes, np.ndarray):
+            check_lanes(lanes, self.parameters)
         check_threshold(threshold, sum(key is not None for key in holders))
         check_holders(holders, sender)
         with OneTimeKey(random=random).spend() as secret:
@@ -208,7 +212,7 @@ class ThresholdScheme:
         context: RoundContext,
         threshold: int,
         included: int,
-    ) -> NDArray[np.uint64]:
+    ) -> NDArray[np.uint32]:
         """The lane sums inside `merged`.
 
         Parameters
@@ -224,7 +228,7 @@ class ThresholdScheme:
 
         Returns
         -------
-        (n,) uint64
+        (n,) uint32
             Exact sums of the members' lanes.
 
         Raises

@@ -211,7 +211,7 @@ def step(
     number: int,
     parent: Parent,
     layout: Layout,
-    lanes: NDArray[np.uint64],
+    lanes: NDArray[np.uint32],
     included: int,
 ) -> Stepped:
     """Decode opened lane sums and let `strategy` step on their mean.
@@ -261,7 +261,7 @@ def replay(
     number: int,
     parent: Parent,
     layout: Layout,
-    lanes: NDArray[np.uint64],
+    lanes: NDArray[np.uint32],
     included: int,
 ) -> tuple[Arrays, Arrays]:
     """The next model and server state, as `protocol.member.Replay` wants them."""

@@ -70,7 +70,7 @@ def encoded(reply: Message, task: Task, context: Context) -> tuple[Layout, Any]:
         flat += [float(v) for v in value] if isinstance(value, list) else [float(value)]
     weight = float(cast(float, metrics[terms.weight_key]))
     try:
-        lanes = terms.codec().encode(
+        lanes = terms.codec().encoding(
             vector,
             weight=weight,
             metrics=flat,

@@ -22,7 +22,7 @@ from .terms import Terms, check_capacity
 from .types import Certificate, LedgerView, Member, Phase, Round
 
 Random = Callable[[int], bytes]
-Replay = Callable[[Terms, int, Parent, Layout, NDArray[np.uint64], int], tuple[Arrays, Arrays]]
+Replay = Callable[[Terms, int, Parent, Layout, NDArray[np.uint32], int], tuple[Arrays, Arrays]]
 """(terms, round, parent, layout, opened lane sums, updates in them) -> next (model, state)."""
 
 

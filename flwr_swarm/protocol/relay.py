@@ -62,7 +62,7 @@ class Opened:
         Holders whose opening is found not to agree with these. More than t are not looked for.
     """
 
-    lanes: NDArray[np.uint64] = field(repr=False)
+    lanes: NDArray[np.uint32] = field(repr=False)
     openings: Mapping[int, bytes] = field(repr=False)
     false: tuple[int, ...] = ()
 

@@ -20,7 +20,8 @@ from flwr_swarm._exceptions import (
     UpdateMismatch,
 )
 from flwr_swarm.encryption import Codec
-from flwr_swarm.encryption.quantise import clip_to_ball, round_to_grid
+from flwr_swarm.encryption.quantise import factors_to_ball, round_to_grid, scaled
+from flwr_swarm.encryption.randomness import Stream
 
 finite = st.floats(-1e6, 1e6, allow_subnormal=True)
 
@@ -145,7 +146,8 @@ def test_rounding_is_unbiased(fraction):
 
 @given(hnp.arrays(np.float64, 5, elements=st.floats(-1e308, 1e308)), st.floats(1e-6, 1e6))
 def test_clipping_bounds_the_norm_and_keeps_the_direction(update, clip):
-    bounded, clipped = clip_to_ball(update, clip)
+    factors = factors_to_ball(update, clip)
+    bounded, clipped = scaled(update, factors), factors is not None
     quarter = update / 4  # the norm of the whole may be too large for a float
     before, after = math.hypot(*quarter), math.hypot(*bounded)
     assert after <= clip * (1 + 1e-12)
@@ -161,7 +163,8 @@ def test_rounding_never_leaves_the_grid():
     """Not even when floats put a clipped entry a little beyond it."""
     out = np.empty(2000, np.uint32)
     update = np.tile([1.0, -1.0], 1000)
-    round_to_grid(update, scale=127.5, levels=127, random=deterministic("grid"), out=out)
+    coins = Stream(random=deterministic("grid"))
+    round_to_grid(update, factors=None, scale=127.5, levels=127, coins=coins, out=out)
     assert set(out.tolist()) == {0, 254}
 
 

@@ -301,7 +301,7 @@ def test_integers_not_floats_are_opened() -> None:
         threshold=THRESHOLD,
         included=3,
     )
-    assert opened.dtype == np.uint64
+    assert opened.dtype == np.uint32
     assert np.array_equal(opened, np.sum(lanes, axis=0, dtype=np.uint64))
 
 

@@ -64,7 +64,7 @@ def test_any_threshold_of_openings_gives_the_exact_sum(swarm):
         opened = SCHEME.open(
             merged, chosen, context=round_context(), threshold=threshold, included=len(lanes)
         )
-        assert opened.dtype == np.uint64
+        assert opened.dtype == np.uint32
         assert np.array_equal(opened, expected)
 
     # One opening fewer is refused, also by who lies about the threshold.

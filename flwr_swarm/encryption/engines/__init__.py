@@ -54,7 +54,7 @@ class Cipher(Protocol):
         ...
 
     def decrypt(
-        self, rows: Residues, *, first: int, included: int, out: NDArray[np.uint64]
+        self, rows: Residues, *, first: int, included: int, out: NDArray[np.uint32]
     ) -> None:
         """Write the lane sums of the chunks `rows`, the first of which is number `first`.
 

@@ -125,7 +125,7 @@ class _Cipher:
                 reference.encrypt(lanes, first=first, coins=coins, out=out)
 
     def decrypt(
-        self, rows: Residues, *, first: int, included: int, out: NDArray[np.uint64]
+        self, rows: Residues, *, first: int, included: int, out: NDArray[np.uint32]
     ) -> None:
         """See `Cipher.decrypt`."""
         words, bound = self._common(first, len(rows)), self._parameters.noise_bound(included)
@@ -136,7 +136,10 @@ class _Cipher:
                 reference.decrypt(rows, first=first, included=included, out=out)
 
     def _common(self, first: int, count: int) -> NDArray[np.uint64]:
-        return np.stack([MatrixRow(self._seed, first + k).words(DEGREE) for k in range(count)])
+        words = np.empty((count, DEGREE), dtype=np.uint64)
+        for k, row in enumerate(words):
+            row[:] = MatrixRow(self._seed, first + k).words(DEGREE)
+        return words
 
     def __exit__(self, *raised: object) -> None:
         self._key.fill(0)

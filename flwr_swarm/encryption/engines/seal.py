@@ -84,7 +84,7 @@ class _Cipher:
         write_residues(modular.reduce_once(modular.reduce_once(residues)), out=out)
 
     def decrypt(
-        self, rows: Residues, *, first: int, included: int, out: NDArray[np.uint64]
+        self, rows: Residues, *, first: int, included: int, out: NDArray[np.uint32]
     ) -> None:
         """See `Cipher.decrypt`."""
         noisy = modular.subtract(rows, self._multiplier.products(first, len(rows)))
