@@ -94,6 +94,21 @@ class Engine(Protocol):
         """`total` becomes total + term mod q."""
         ...
 
+    def round(
+        self,
+        update: NDArray[np.float64],
+        *,
+        scale: float,
+        levels: int,
+        coins: NDArray[np.uint32],
+        out: NDArray[np.uint32],
+    ) -> None:
+        """Write update * scale to `out`, cut to -levels to levels, rounded down or up, + levels.
+
+        Up where the coin, as a fraction of 2^32, is below the part behind the point.
+        """
+        ...
+
     def horner(self, coefficients: Residues, point: int) -> Residues:
         """See `modular.horner`."""
         ...

@@ -60,6 +60,18 @@ class CompiledEngine:
         """See `Engine.accumulate`."""
         kernels.accumulate(total, term)
 
+    def round(
+        self,
+        update: NDArray[np.float64],
+        *,
+        scale: float,
+        levels: int,
+        coins: NDArray[np.uint32],
+        out: NDArray[np.uint32],
+    ) -> None:
+        """See `Engine.round`."""
+        kernels.round_up_or_down(update, scale, float(levels), coins, out)
+
     def horner(self, coefficients: Residues, point: int) -> Residues:
         """See `Engine.horner`."""
         rows = np.asarray(coefficients)

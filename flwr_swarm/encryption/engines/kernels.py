@@ -7,6 +7,7 @@ SEAL's order, so that it takes SEAL's NTT form. Nothing branches on a secret.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -71,10 +72,9 @@ def _shoup(w: Any) -> Any:
     """floor(w * 2^64 / q) of a residue."""
     scaled = w << _4
     quotient = scaled + _high(scaled, _FRACTION)
-    for _ in range(2):  # two fractions were cut off
-        rest = np.uint64(0) - quotient * _Q
-        quotient += np.uint64(rest >= _Q)
-    return quotient
+    # A fraction below one was cut off, so the quotient is right or one too small.
+    rest = np.uint64(0) - quotient * _Q
+    return quotient + np.uint64(rest >= _Q)
 
 
 @_compiled
@@ -220,6 +220,16 @@ def accumulate(total: Any, term: Any) -> None:
         for i in range(_N):
             value = total[k, i] + term[k, i]
             total[k, i] = min(value, value - _Q)
+
+
+@_compiled
+def round_up_or_down(update: Any, scale: Any, levels: Any, coins: Any, out: Any) -> None:
+    """See `Engine.round`; each operation rounds as numpy's does."""
+    for i in range(len(update)):
+        exact = min(max(update[i] * scale, -levels), levels)
+        below = math.floor(exact)
+        up = coins[i] * 2.0**-32 < exact - below
+        out[i] = np.uint32(np.int64(below) + np.int64(up) + np.int64(levels))
 
 
 @_compiled

@@ -39,6 +39,24 @@ class SealEngine:
         """See `Engine.accumulate`."""
         modular.accumulate(total, term)
 
+    def round(
+        self,
+        update: NDArray[np.float64],
+        *,
+        scale: float,
+        levels: int,
+        coins: NDArray[np.uint32],
+        out: NDArray[np.uint32],
+    ) -> None:
+        """See `Engine.round`."""
+        exact = update * scale
+        np.clip(exact, -levels, levels, out=exact)  # clipping may leave one unit in the last place
+        below = np.floor(exact)
+        exact -= below
+        below += coins * 2.0**-32 < exact
+        below += levels
+        out[:] = below
+
     def horner(self, coefficients: Residues, point: int) -> Residues:
         """See `Engine.horner`."""
         return modular.horner(coefficients, point)
