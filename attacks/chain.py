@@ -14,7 +14,7 @@ from flwr_swarm.protocol.types import EPSILON_UNIT
 from .membership import Array
 from .views import ChainObserver
 
-_MOST_BATCHES = 1 << 20
+_FEW, _MOST_BATCHES = 32, 1 << 20
 
 
 def models_named(seen: ChainObserver) -> frozenset[bytes]:
@@ -58,11 +58,12 @@ def epsilons(seen: ChainObserver) -> dict[int, tuple[int, ...]]:
 
 def batches_told(
     micro_epsilon: int, *, rounds: int, epochs: int, noise_multiplier: float, delta: float
-) -> range:
+) -> list[int]:
     """How many batches a site's data fill, from the epsilon on chain and the run config.
 
-    More batches mean that each record is sampled more rarely, so that epsilon falls. With the
-    batch size B the site has more than (batches - 1) * B records, and at most batches * B.
+    More batches mean that each record is sampled more rarely, so that epsilon falls (from a few
+    batches on; the few are all tried). With the batch size B the site has more than
+    (batches - 1) * B records, and at most batches * B.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def batches_told(
 
     Returns
     -------
-    range
+    list of int
         All numbers of batches that give this epsilon; empty if none does.
     """
 
@@ -89,11 +90,12 @@ def batches_told(
         return int(np.ceil((epsilon or 0.0) * EPSILON_UNIT))
 
     def first(highest: int) -> int:
-        """The fewest batches whose epsilon is not above `highest`."""
-        low, high = 1, _MOST_BATCHES
+        """The fewest batches of many whose epsilon is not above `highest`."""
+        low, high = _FEW, _MOST_BATCHES
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if spent(middle) <= highest else (middle + 1, high)
         return low
 
-    return range(first(micro_epsilon), first(micro_epsilon - 1))
+    few = [batches for batches in range(1, _FEW) if spent(batches) == micro_epsilon]
+    return [*few, *range(first(micro_epsilon), first(micro_epsilon - 1))]

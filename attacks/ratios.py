@@ -42,8 +42,8 @@ def ratio_to_peers(confidence: Array, site: int, *, a: float = 0.3) -> Array:
             "[0, 1]: a sum over all cannot be attacked so"
         )
     outside = _log_mean(_log_probability(others), axis=1)
-    usual = np.log((1 + a) * np.exp(outside) + 1 - a) - np.log(2)
-    usual = np.maximum(usual, np.log1p(a) + outside - np.log(2))  # where exp() is zero and a is 1
+    certain = np.log1p(-a) if a < 1 else -np.inf
+    usual = np.logaddexp(np.log1p(a) + outside, certain) - np.log(2)
     scores: Array = (_log_probability(confidence[:, site]) - usual).mean(axis=0)
     return scores
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from flwr_swarm_attacks import View
 
 from .data_sets import TABLES
 from .leakage_app import World, run_all, world_of
@@ -82,9 +83,11 @@ def verdicts(curves: list[AttackCurve], strong: list[bool], refused: bool) -> di
     sealed = best["swarm", "LEADER_ENCRYPTED"].separation.auc
     summed = best["federated", "MEMBER_EVERY_MODEL"].separation.auc
     cipher = [c.separation.auc for c in curves if c.attack.startswith("ciphertext")]
+    hashes = [c.separation.auc for c in curves if c.view is View.CHAIN_OBSERVER]
     return {
         "leader_under_encryption_not_above_aggregate_only": sealed.low <= summed.high,
         "ciphertexts_tell_nothing": all(one.low - 0.02 <= 0.5 for one in cipher),
+        "hashes_tell_nothing": all(one.low - 0.02 <= 0.5 for one in hashes),
         "crafted_model_refused": refused,
         "attacks_are_strong": all(strong),
     }
@@ -141,6 +144,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--html", type=Path)
     chosen = parser.parse_args()
+    if unknown := set((chosen.sets or "support2").split(",")) - set(FULL_SETS):
+        parser.error(f"--sets names {', '.join(sorted(unknown))}; choose from {FULL_SETS}")
     torch.set_num_threads(1)
     started = time.time()
     names = chosen.sets.split(",") if chosen.sets else FULL_SETS if chosen.full else QUICK_SETS

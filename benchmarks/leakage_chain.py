@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from flwr_swarm.encryption import Codec
 from flwr_swarm.protocol.hashing import Arrays
-from flwr_swarm.protocol.terms import default_capacity
 from flwr_swarm.protocol.update import apply_mean, difference
 
 from .leakage_app import World
@@ -65,7 +64,7 @@ def guesses(
 
 def rounded(world: World) -> Merge:
     """The mean as members encode it, with a rounding of the attacker's own."""
-    codec = Codec(members=default_capacity(len(world.places)), max_weight=float(world.recipe.rows))
+    codec = Codec(members=len(world.places), max_weight=float(world.recipe.rows))
 
     def merge(trained: list[tuple[Arrays, int]], before: Arrays) -> Arrays:
         updates = [(difference(model, before), weight) for model, weight in trained]

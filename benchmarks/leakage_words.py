@@ -72,6 +72,8 @@ HELD: Final[Mapping[str, str]] = {
     "leader_under_encryption_not_above_aggregate_only": "Under encryption the leader finds no more "
     "than whoever has the common models only",
     "ciphertexts_tell_nothing": "Ciphertexts, read as if they were updates, tell nothing",
+    "hashes_tell_nothing": "The chain's hashes tell nothing, even to one who knows all other "
+    "records",
     "crafted_model_refused": "Every site of the swarm refused the crafted model",
     "attacks_are_strong": "The attacks are as strong as the literature's (on data sets for which "
     "it gives numbers)",
