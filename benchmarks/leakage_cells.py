@@ -112,6 +112,7 @@ def attack_target(
     game.sums("federated", member.view, member, everyone)
     leader = runs.federated.leader_plaintext()
     sources = [game.updates("federated", leader, seed=seed)]
+    game.rounds("federated", leader.view, member, everyone)  # who merges has the models, too
     swarm = runs.swarm
     game.model("swarm", View.OUTSIDER_FINAL_MODEL, swarm.outsider(), None, everyone)
     sealed = swarm.leader_encrypted()

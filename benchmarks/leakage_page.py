@@ -177,7 +177,7 @@ def _held(study: Row) -> str:
         items.append(
             f"<li>At which site a training record lies, from single updates: named for {mean:.0%} "
             f"(between {low:.0%} and {high:.0%} over {len(told)} runs); by chance "
-            f"{told[0]['chance']:.0%}. From a sum it cannot be told.</li>"
+            f"{told[0]['chance']:.0%}. Under encryption nobody has them.</li>"
         )
     return f"<ul class='held'>{''.join(items)}</ul>"
 
