@@ -161,8 +161,9 @@ def _held(study: Row) -> str:
         items.append(
             f"<li>Strength on a net that overfits, in one place: {escape(one['attack'])} reaches "
             f"AUC {auc['value']:.3f} ({auc['low']:.3f} – {auc['high']:.3f}; at least "
-            f"{one['wanted_auc']:.2f} is asked) and finds {_share(tpr)} at 1 % (at least "
-            f"{100 * one['wanted_tpr']:.0f}\u2009%).</li>"
+            f"{one['wanted_auc']:.2f} is asked) and finds {_share(tpr)} at 1 %"
+            + (f" (at least {100 * one['wanted_tpr']:.0f}\u2009%)" if one["wanted_tpr"] else "")
+            + ".</li>"
         )
     for one in study["crafted"]:
         refused = f"; {one['refused']} sites refused ({one['why']})" if one["refused"] else ""
