@@ -1,4 +1,4 @@
-"""Shadow models: many nets of one architecture, trained at once as one vmapped ensemble."""
+"""Shadow models: many nets of one architecture; small ones train at once as a vmapped ensemble."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from .confidence import confidence, losses
 
 Progress = Callable[[int, int], None]
 OptimizerFactory = Callable[[list[torch.Tensor]], torch.optim.Optimizer]
+
+_TOGETHER = 8_000_000
+"""Parameters that train at once: beyond, one net keeps a core busy, and many only take memory."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,7 +86,7 @@ def train_shadows(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Ensemble:
-    """Train one net a mask with cross entropy, all together.
+    """Train one net a mask with cross entropy, small nets together, large ones in turn.
 
     The result is that of training each alone (tested), and depends on the arguments only. Torch's
     global random state is left as it was.
@@ -139,44 +142,32 @@ def train_shadows(
                 net.load_state_dict(
                     initial.state_dict(k) if isinstance(initial, Ensemble) else initial
                 )
-        ensemble = _stacked(nets)
-        parameters = list(ensemble.parameters.values())
-        stepper = (
-            optimizer(parameters)
-            if optimizer is not None
-            else torch.optim.SGD(parameters, lr=lr or 0.0, weight_decay=weight_decay)
-        )
-
-        def loss(
-            params: dict[str, torch.Tensor],
-            buffers: dict[str, torch.Tensor],
-            inputs: torch.Tensor,
-            labels: torch.Tensor,
-            weights: torch.Tensor,
-        ) -> torch.Tensor:
-            logits = functional_call(ensemble.skeleton, (params, buffers), (inputs,))
-            return (losses(logits, labels) * weights).sum()
-
-        total = torch.vmap(loss, randomness="different")
-        plan = _plan(masks, steps=steps, epochs=epochs, seed=seed)
-        for done, (index, weight) in enumerate(plan, start=1):
-            stepper.zero_grad()
-            total(
-                dict(ensemble.parameters), dict(ensemble.buffers), x[index], y[index], weight
-            ).sum().backward()
-            stepper.step()
-            if progress is not None:
-                progress(done, epochs * steps)
-    if not all(bool(torch.isfinite(p).all()) for p in parameters):
+        size = max(1, _TOGETHER // max(1, sum(p.numel() for p in nets[0].parameters())))
+        groups = [range(k, min(k + size, len(nets))) for k in range(0, len(nets), size)]
+        trained = []
+        for turn, group in enumerate(groups):
+            ensemble = _stacked([nets[k] for k in group])
+            parameters = list(ensemble.parameters.values())
+            stepper = (
+                optimizer(parameters)
+                if optimizer is not None
+                else torch.optim.SGD(parameters, lr=lr or 0.0, weight_decay=weight_decay)
+            )
+            plan = _plan(masks, group, steps=steps, epochs=epochs, seed=seed)
+            for done, (index, weight) in enumerate(plan, start=1 + turn * epochs * steps):
+                stepper.zero_grad()
+                _total_loss(ensemble, x[index], y[index], weight).backward()
+                stepper.step()
+                if progress is not None:
+                    progress(done, len(groups) * epochs * steps)
+            trained.append(ensemble)
+    found = _joined(trained)
+    if not all(bool(torch.isfinite(p).all()) for p in found.parameters.values()):
         raise ConfigurationError(
             f"shadow training diverged (lr={lr}): parameters are not finite; choose a smaller "
             "learning rate, and see that the examples are finite"
         )
-    return Ensemble(
-        skeleton=ensemble.skeleton,
-        parameters={k: v.detach() for k, v in ensemble.parameters.items()},
-        buffers=ensemble.buffers,
-    )
+    return found
 
 
 def confidences(
@@ -210,13 +201,43 @@ def _stacked(nets: list[nn.Module]) -> Ensemble:
     )
 
 
+def _total_loss(
+    ensemble: Ensemble, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor
+) -> torch.Tensor:
+    """The sum of all nets' losses, each on its own row of examples: their gradients do not mix."""
+
+    def loss(
+        params: dict[str, torch.Tensor],
+        buffers: dict[str, torch.Tensor],
+        inputs: torch.Tensor,
+        labels: torch.Tensor,
+        weights: torch.Tensor,
+    ) -> torch.Tensor:
+        logits = functional_call(ensemble.skeleton, (params, buffers), (inputs,))
+        return (losses(logits, labels) * weights).sum()
+
+    of_each = torch.vmap(loss, randomness="different")
+    total: torch.Tensor = of_each(
+        dict(ensemble.parameters), dict(ensemble.buffers), x, y, weight
+    ).sum()
+    return total
+
+
+def _joined(parts: list[Ensemble]) -> Ensemble:
+    def of(kind: str) -> dict[str, torch.Tensor]:
+        return {
+            n: torch.cat([getattr(one, kind)[n].detach() for one in parts])
+            for n in getattr(parts[0], kind)
+        }
+
+    return Ensemble(skeleton=parts[0].skeleton, parameters=of("parameters"), buffers=of("buffers"))
+
+
 def _plan(
-    masks: NDArray[np.bool_], *, steps: int, epochs: int, seed: int
+    masks: NDArray[np.bool_], group: range, *, steps: int, epochs: int, seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """For each step the indices (K, B) and weights (K, B) that make each shadow's mean loss."""
-    streams = [
-        batches(mask, steps=steps, epochs=epochs, seed=(seed, k)) for k, mask in enumerate(masks)
-    ]
+    streams = [batches(masks[k], steps=steps, epochs=epochs, seed=(seed, k)) for k in group]
     for parts in zip(*streams, strict=True):
         width = max(len(part) for part in parts)
         index = np.zeros((len(parts), width), np.int64)

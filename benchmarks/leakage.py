@@ -12,12 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from flwr_swarm_attacks import View
 
 from .data_sets import TABLES
 from .leakage_app import World, run_all, world_of
@@ -31,15 +37,20 @@ QUICK_SETS = ("support2",)
 FULL_SETS = ("support2", "opt", "all", "golub")
 
 
-def study(world: World, *, targets: int, shadows: int, resamples: int) -> dict[str, Any]:
-    """Everything about one data set, as plain values."""
+def study(
+    world: World, *, targets: int, shadows: int, resamples: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Everything about one data set, as plain values; `say` is told what is done."""
     known = prepare(world, count=shadows)
+    say("shadow models trained")
     board, sources = Board(), []
     for seed in range(1, targets + 1):
         runs = run_all(world, seed=seed)
         sources += attack_target(board, world, runs, known, seed=seed)
+        say(f"target {seed} of {targets} attacked")
     crafted = crafted_cells(board)
     curves = list(board.curves(resamples=resamples))
+    say("intervals computed")
     strong = strength(world, shadows=shadows, targets=max(2, 2 * targets))
     return {
         "dataset": world.name,
@@ -72,12 +83,53 @@ def verdicts(curves: list[AttackCurve], strong: list[bool], refused: bool) -> di
     sealed = best["swarm", "LEADER_ENCRYPTED"].separation.auc
     summed = best["federated", "MEMBER_EVERY_MODEL"].separation.auc
     cipher = [c.separation.auc for c in curves if c.attack.startswith("ciphertext")]
+    hashes = [c.separation.auc for c in curves if c.view is View.CHAIN_OBSERVER]
     return {
         "leader_under_encryption_not_above_aggregate_only": sealed.low <= summed.high,
         "ciphertexts_tell_nothing": all(one.low - 0.02 <= 0.5 for one in cipher),
+        "hashes_tell_nothing": all(one.low - 0.02 <= 0.5 for one in hashes),
         "crafted_model_refused": refused,
         "attacks_are_strong": all(strong),
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Saying:
+    """Says what is done, and how long after the start."""
+
+    name: str
+    started: float
+
+    def __call__(self, what: str) -> None:
+        print(f"  [{time.time() - self.started:5.0f} s] {self.name}: {what}", flush=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One data set's study, for this process or another."""
+
+    name: str
+    targets: int
+    shadows: int
+    started: float
+
+    def __call__(self) -> dict[str, Any]:
+        torch.set_num_threads(1)  # nets of this size get slower with more
+        world = world_of(self.name, TABLES[self.name]())
+        say = _Saying(name=self.name, started=self.started)
+        say(f"{len(world.y)} rows, {self.targets} targets, {self.shadows} shadows")
+        return study(world, targets=self.targets, shadows=self.shadows, resamples=500, say=say)
+
+
+def _done(jobs: list[_Job]) -> Iterator[dict[str, Any]]:
+    """Each job's study, in order; several sets are studied at once, a process each."""
+    if len(jobs) == 1:
+        yield jobs[0]()
+        return
+    spawn = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    with ProcessPoolExecutor(min(len(jobs), os.cpu_count() or 1), mp_context=spawn) as pool:
+        for future in [pool.submit(job) for job in jobs]:
+            yield future.result()
 
 
 def main() -> int:
@@ -92,22 +144,23 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--html", type=Path)
     chosen = parser.parse_args()
-    torch.set_num_threads(1)  # nets of this size get slower with more
-    started = time.perf_counter()
+    if unknown := set((chosen.sets or "support2").split(",")) - set(FULL_SETS):
+        parser.error(f"--sets names {', '.join(sorted(unknown))}; choose from {FULL_SETS}")
+    torch.set_num_threads(1)
+    started = time.time()
     names = chosen.sets.split(",") if chosen.sets else FULL_SETS if chosen.full else QUICK_SETS
     targets = chosen.targets or (6 if chosen.full else 3)
+    jobs = [_Job(name=n, targets=targets, shadows=chosen.shadows, started=started) for n in names]
     studies = []
-    for name in names:
-        world = world_of(name, TABLES[name]())
-        print(f"{name}: {len(world.y)} rows, {targets} targets, {chosen.shadows} shadows")
-        studies.append(study(world, targets=targets, shadows=chosen.shadows, resamples=500))
-        print_study(studies[-1])
+    for one in _done(jobs):
+        studies.append(one)
+        print_study(one)
     pictures: dict[str, str] = {}
     if chosen.full:
         from .leakage_pictures import draw  # noqa: PLC0415 - needs the pictures' extra
 
-        pictures = draw()
-    seconds = round(time.perf_counter() - started, 1)
+        pictures = draw(_Saying(name="pictures", started=started))
+    seconds = round(time.time() - started, 1)
     result = {"seconds": seconds, "studies": studies}
     if chosen.json:
         chosen.json.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
@@ -122,6 +175,7 @@ def print_study(found: dict[str, Any]) -> None:
     """The grid in the terminal: each cell's strongest attack."""
     from .leakage_page import headline  # noqa: PLC0415
 
+    print(f"{found['dataset']}: {found['rows']} rows at {found['sites']} sites", flush=True)
     for one in headline(found):
         auc, tpr = one["auc"], one["tpr_at_1pct_fpr"]
         print(

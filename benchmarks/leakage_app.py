@@ -249,7 +249,8 @@ def _flower(
 
 def _fedavg(world: World) -> FedAvg:
     nodes = len(world.places)
-    return FedAvg(min_available_nodes=nodes, min_train_nodes=nodes, fraction_evaluate=0.0)
+    with quiet():  # it warns that nobody evaluates, which is meant
+        return FedAvg(min_available_nodes=nodes, min_train_nodes=nodes, fraction_evaluate=0.0)
 
 
 def _some(rng: np.random.Generator, total: int, wanted: int) -> NDArray[np.bool_]:

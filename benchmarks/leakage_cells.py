@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from flwr_swarm_attacks import (
     Shadows,
+    Target,
     View,
     confidences,
     scores_of,
@@ -18,6 +19,7 @@ from flwr_swarm_attacks import (
 )
 from flwr_swarm_attacks.ciphertexts import ciphertext_steps
 from flwr_swarm_attacks.federations import train_federations
+from flwr_swarm_attacks.ratios import ratio_over_rounds, ratio_to_peers
 from flwr_swarm_attacks.source import Source, likely_site, source_accuracy
 from flwr_swarm_attacks.trajectory import trajectory, trajectory_lira, trajectory_loss
 from flwr_swarm_attacks.updates import (
@@ -30,6 +32,7 @@ from flwr_swarm_attacks.updates import (
 )
 from flwr_swarm_attacks.views import (
     SUM,
+    ChainObserver,
     LeaderEncrypted,
     LeaderPlaintext,
     Outsider,
@@ -45,6 +48,7 @@ from flwr_swarm.protocol.quorum import smallest_threshold
 
 from .leakage_app import Runs, World, draw_members
 from .leakage_board import Array, Board
+from .leakage_chain import guess_and_check
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,6 +112,7 @@ def attack_target(
     game.sums("federated", member.view, member, everyone)
     leader = runs.federated.leader_plaintext()
     sources = [game.updates("federated", leader, seed=seed)]
+    game.rounds("federated", leader.view, member, everyone)  # who merges has the models, too
     swarm = runs.swarm
     game.model("swarm", View.OUTSIDER_FINAL_MODEL, swarm.outsider(), None, everyone)
     sealed = swarm.leader_encrypted()
@@ -115,6 +120,7 @@ def attack_target(
         game.rounds("swarm", view, seen, everyone)
         game.sums("swarm", view, seen, everyone)
     game.ciphertexts(sealed)
+    game.hashes(runs.chain, seed=seed)
     count = smallest_threshold(len(world.places)) - 1
     coalition = swarm.coalition(range(count), runs.own)
     honest = np.flatnonzero(world.sites >= count)
@@ -184,12 +190,14 @@ class _Game:
             values = {
                 "FedMIA-I": fedmia(found.confidence, found.of(site)),
                 "FedMIA-II": fedmia(found.cosine, found.of(site)),
+                "ratio to other sites": ratio_to_peers(found.confidence, found.of(site)),
                 **_by_direction(found, site),
             } if len(self.world.places) > 2 else _by_direction(found, site)  # fmt: skip
             for attack, score in values.items():
                 self._add(regime, seen.view, attack, score[rows], rows)
-            for attack, score in self._last_update(seen, site, rows, seed).items():
-                self._add(regime, seen.view, f"last update, {attack}", score, rows)
+            own = found.confidence[:, found.of(site)][:, rows]
+            for attack, score in self._by_shadows(seen, own, rows, seed).items():
+                self._add(regime, seen.view, attack, score, rows)
         trained = np.flatnonzero(self.runs.member)
         guessed = likely_site(found.confidence)
         return source_accuracy(guessed[trained], self.world.sites[trained])
@@ -204,20 +212,33 @@ class _Game:
             score = update_cosine(found, site)[rows]
             self._add("swarm", seen.view, "ciphertext as update, update cosine", score, rows)
 
-    def _last_update(
-        self, seen: LeaderPlaintext, site: int, rows: NDArray[Any], seed: int
+    def hashes(self, seen: ChainObserver, *, seed: int) -> None:
+        """What the contract says to one who can compute models."""
+        score, rows = guess_and_check(self.world, self.runs.member, seen, seed=seed)
+        self._add("swarm", seen.view, "guess and check of hashes", score, rows)
+
+    def _by_shadows(
+        self, seen: LeaderPlaintext, own: Array, rows: NDArray[Any], seed: int
     ) -> dict[str, Array]:
-        """The site's last model against shadows that start where it did."""
-        world, step = self.world, seen.steps[-1]
+        """A site's models against shadows that start where it did in each round."""
+        world = self.world
         x, y, masks = world.x[rows], world.y[rows], self.shadows.masks[:, rows]
-        trained = train_shadows(
-            world.net, x, y, masks, epochs=world.recipe.epochs, batch_size=world.recipe.batch_size,
-            optimizer=world.optimizer, initial=step.before, seed=seed,
+        trained = (
+            train_shadows(
+                world.net, x, y, masks, epochs=world.recipe.epochs,
+                batch_size=world.recipe.batch_size, optimizer=world.optimizer,
+                initial=step.before, seed=seed,
+            )
+            for step in seen.steps
         )  # fmt: skip
-        net = world.net()
-        net.load_state_dict(dict(step.after[site]))
-        known = Shadows(confidence=confidences(trained, x, y), masks=masks)
-        return scores_of(target_of(net, x, y, self.runs.member[rows], shadows=known))
+        found = np.stack([confidences(one, x, y) for one in trained], axis=1)
+        known = Shadows(confidence=found[:, -1], masks=masks)
+        member = self.runs.member[rows]
+        last = Target(confidence=own[-1], member=member, examples=rows, shadows=known)
+        return {
+            "ratio to shadows over rounds": ratio_over_rounds(own, found, masks),
+            **{f"last update, {name}": score for name, score in scores_of(last).items()},
+        }
 
 
 def _by_direction(found: Measures, site: int) -> dict[str, Array]:

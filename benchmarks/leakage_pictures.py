@@ -24,7 +24,7 @@ _SHOWN: Final = 8
 _FIRST: Final = ("1.weight", "1.bias")
 
 
-def draw() -> dict[str, str]:
+def draw(say: Callable[[str], None]) -> dict[str, str]:
     """Caption to picture, as data URIs; from Fashion-MNIST and tiles of stained tissue."""
     images, labels = fashion()
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
@@ -36,12 +36,14 @@ def draw() -> dict[str, str]:
     ):
         seen = torch.cat([attack(x[k : k + 1], y[k : k + 1]) for k in range(_SHOWN)])
         found |= _figure(name, x[:_SHOWN], seen)
+        say(name)
     for name, batch, classes, known in (
         ("fashion, 64 pictures in one update", x[:64], y[:64], x[1000:3000]),
         ("tissue, 32 tiles in one update", tiles[:32], torch.zeros(32).long(), tiles[64:]),
     ):
         found |= _figure(f"Crafted model: {name}", batch, _imprinted(batch, classes, known))
         found |= _figure(f"Honest model: {name}", batch, _honest(batch, classes))
+        say(name)
     found |= _portraits(x, y)
     return found
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 300.0, 220.0, 34.0, 26.0
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _RIGHT = 320.0, 240.0, 54.0, 32.0, 20.0
+_ACCUSED: Final = 0.01
 _LOW: Final = -3
 """Both axes begin at 10^-3."""
 
@@ -14,23 +15,28 @@ Curve = Sequence[Sequence[float]]
 """Points (false-positive rate, true-positive rate), ascending."""
 
 
-def chart(curves: Sequence[Curve]) -> str:
-    """Curves in the colours c0, c1, ... of the page, over a grid of decades and the diagonal."""
+def chart(curves: Sequence[Curve], *, interval: tuple[float, float] | None = None) -> str:
+    """Curves in the colours c0, c1, ... of the page, over a grid of decades and the diagonal.
+
+    `interval` is that of the true-positive rate at 1 % false positives, drawn as a bar.
+    """
     decades = range(_LOW, 1)
     lines = "".join(
-        f'<path class="grid" d="M{_x(10.0**k):.1f} {_y(1):.1f}V{_y(10.0**_LOW):.1f}'
+        f'<path class="lines" d="M{_x(10.0**k):.1f} {_y(1):.1f}V{_y(10.0**_LOW):.1f}'
         f'M{_x(10.0**_LOW):.1f} {_y(10.0**k):.1f}H{_x(1):.1f}"/>'
         for k in decades
     )
-    under = _HEIGHT - 12
+    under = _HEIGHT - 18
     labels = "".join(
         f'<text x="{_x(10.0**k):.1f}" y="{under:.1f}" text-anchor="middle">{_label(k)}</text>'
         f'<text x="{_LEFT - 4:.1f}" y="{_y(10.0**k) + 3:.1f}" text-anchor="end">{_label(k)}</text>'
         for k in decades
     )
     names = (
-        f'<text x="{(_LEFT + _WIDTH) / 2:.1f}" y="{_HEIGHT - 1:.1f}" text-anchor="middle">'
-        "false-positive rate</text>"
+        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:.1f}" y="{_HEIGHT - 3:.1f}" '
+        'text-anchor="middle">wrongly accused</text>'
+        f'<text transform="translate(11 {(_HEIGHT - _BOTTOM) / 2:.1f}) rotate(-90)" '
+        'text-anchor="middle">found</text>'
     )
     diagonal = (
         f'<path class="chance" d="M{_x(10.0**_LOW):.1f} {_y(10.0**_LOW):.1f}'
@@ -39,10 +45,14 @@ def chart(curves: Sequence[Curve]) -> str:
     drawn = "".join(
         f'<polyline class="c{k % 6}" points="{_points(curve)}"/>' for k, curve in enumerate(curves)
     )
+    bar = ""
+    if interval is not None:
+        low, high, middle = _y(interval[0]), _y(interval[1]), _x(_ACCUSED)
+        bar = f'<path class="whisker" d="M{middle - 4:.1f} {low:.1f}h8m-4 0V{high:.1f}m-4 0h8"/>'
     return (
         f'<svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" '
-        f'aria-label="True-positive over false-positive rate, both logarithmic">'
-        f"{lines}{diagonal}{labels}{names}{drawn}</svg>"
+        f'aria-label="Share found over share wrongly accused, both logarithmic">'
+        f"{lines}{diagonal}{labels}{names}{drawn}{bar}</svg>"
     )
 
 
@@ -65,7 +75,7 @@ def _fraction(rate: float) -> float:
 
 
 def _x(rate: float) -> float:
-    return _LEFT + (_WIDTH - _LEFT - 8) * _fraction(rate)
+    return _LEFT + (_WIDTH - _LEFT - _RIGHT) * _fraction(rate)
 
 
 def _y(rate: float) -> float:

@@ -69,7 +69,13 @@ DISCLOSURES: Final = (
     Disclosure(what="hash of what was asked", road="clear", in_epsilon=False, of_data=False),
     Disclosure(what="key shares", road="clear", in_epsilon=False, of_data=False),
     Disclosure(what="hashes of the seal", road="chain", in_epsilon=False, of_data=False),
-    Disclosure(what="epsilon spent", road="chain", in_epsilon=False, of_data=False),
+    Disclosure(
+        what="epsilon spent",
+        road="chain",
+        in_epsilon=False,
+        of_data=True,
+        remark="tells how many batches the data fill to one who knows noise and batch size",
+    ),
     Disclosure(
         what="that it sealed, and when",
         road="chain",

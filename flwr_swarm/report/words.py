@@ -23,7 +23,8 @@ PROTECTED: Final = (
     ),
     (
         "Reader of the chain",
-        "hashes, signatures, elections, and the privacy loss that each site reports",
+        "hashes, signatures, elections, and the privacy loss that each site reports, from which "
+        "about how many patients it has",
         "models, updates and data: none of them is on the chain",
     ),
     (

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from flwr_swarm_attacks import balanced_masks, confidence, confidences, train_shadows
+from flwr_swarm_attacks import (
+    balanced_masks,
+    confidence,
+    confidences,
+    shadows,
+    train_shadows,
+)
 from flwr_swarm_attacks.shadows import batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,6 +126,29 @@ def test_progress_counts_to_the_end():
         make, X, y, balanced_masks(2, N, seed=0), epochs=2, batch_size=BATCH, lr=0.1,
         progress=lambda done, total: seen.append((done, total)),
     )  # fmt: skip
+    assert [done for done, _ in seen] == list(range(1, seen[0][1] + 1))
+
+
+@pytest.mark.parametrize("large", [50, 100, 10**9])
+def test_large_nets_train_in_turn_and_to_the_same_end(monkeypatch, large):
+    """A net of this test has 50 parameters; the machine's own limit would take a minute."""
+    make, y = CASES["one logit"]
+    masks = balanced_masks(6, N, seed=2)
+    seen = []
+
+    def run():
+        return train_shadows(
+            make, X, y, masks, epochs=2, batch_size=BATCH, optimizer=OPTIMIZERS["adam"], seed=5,
+            progress=lambda done, total: seen.append((done, total)),
+        )  # fmt: skip
+
+    together = confidences(run(), X, y)
+    assert sum(p.numel() for p in make().parameters()) == 50
+    seen.clear()
+    monkeypatch.setattr(shadows, "_TOGETHER", large)
+    ensemble = run()
+    assert len(ensemble) == len(masks)
+    assert np.allclose(confidences(ensemble, X, y), together, atol=1e-3)
     assert [done for done, _ in seen] == list(range(1, seen[0][1] + 1))
 
 

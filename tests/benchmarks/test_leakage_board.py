@@ -1,5 +1,6 @@
 """Numbers and curves of the leakage benchmark's board, and what it calls a right build."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.leakage import crafted_refused, verdicts
-from benchmarks.leakage_board import Board, roc
+from benchmarks.leakage_board import REGIMES, Board, roc
 from benchmarks.leakage_page import headline, page
 from benchmarks.leakage_roc import chart
 from benchmarks.leakage_strength import Strength
+from benchmarks.leakage_words import EMPTY, WHO, level
 
 rows = st.lists(st.tuples(st.integers(-9, 9), st.booleans()), min_size=2, max_size=200).filter(
     lambda found: len({member for _, member in found}) == 2
@@ -73,6 +75,7 @@ RIGHT = {
     ("federated", View.LEADER_PLAINTEXT_UPDATE, "FedMIA-I"): 0.8,
     ("swarm", View.LEADER_ENCRYPTED, "LiRA online"): 0.65,
     ("swarm", View.LEADER_ENCRYPTED, "ciphertext as update"): 0.5,
+    ("swarm", View.CHAIN_OBSERVER, "guess and check"): 0.5,
 }
 
 
@@ -87,6 +90,7 @@ def test_a_right_build_holds_and_each_fault_is_named():
     faults = {
         "leader_under_encryption_not_above_aggregate_only": judged({sealed: 0.8}),
         "ciphertexts_tell_nothing": judged({(*sealed[:2], "ciphertext as update"): 0.62}),
+        "hashes_tell_nothing": judged({("swarm", View.CHAIN_OBSERVER, "guess and check"): 0.62}),
         "crafted_model_refused": judged(refused=False),
         "attacks_are_strong": judged(strong=(True, False)),
     }
@@ -138,11 +142,12 @@ def test_the_page_shows_each_cells_strongest_attack_and_loads_nothing():
     text = page({"seconds": 1.0, "studies": [study]}, {"a picture": "data:image/png;base64,AA=="})
     assert "strong &lt;b&gt;" in text
     assert "strong <b>" not in text
-    assert "hashes only" in text
+    assert "does not exist: nothing leaves the site" in text
+    assert "not attacked in this run" in text
     assert text.count("<svg") == 2
-    assert "http" not in text
+    assert not [sign for sign in ("http", "url(", "src='/", "@import", "<link") if sign in text]
     assert "<script" not in text
-    assert "all is well: <span class='bad'>no" in text
+    assert "<b class='bad'>NO</b> all is well" in text
 
 
 def test_both_axes_are_logarithmic():
@@ -155,3 +160,39 @@ def test_both_axes_are_logarithmic():
     for steps in (np.diff(across), np.diff(up)):
         assert len(steps) == 3
         assert steps == pytest.approx(steps[0], abs=0.2)
+
+
+def test_the_bar_spans_the_interval_at_one_percent():
+    """Its ends lie where the curve's own points of the same rates lie."""
+    low, high = 0.05, 0.3
+    text = chart([[(0.01, low), (0.01, high), (1.0, 1.0)]], interval=(low, high))
+    pairs = text.split('points="')[1].split('"')[0].split()
+    found = [tuple(map(float, pair.split(","))) for pair in pairs]
+    bar = re.search(r'class="whisker" d="M([\d.]+) ([\d.]+)h8m-4 0V([\d.]+)', text)
+    left, bottom, top = map(float, bar.groups())
+    for end in (bottom, top):
+        assert any(one == pytest.approx((left + 4, end), abs=0.11) for one in found)
+    assert "whisker" not in chart([[(1.0, 1.0)]])
+
+
+def test_every_cell_has_a_number_or_says_why_not():
+    """Of a full grid; the words are those of a page for people who cannot ask."""
+    attacked = {
+        ("local", View.OUTSIDER_FINAL_MODEL),
+        ("central", View.OUTSIDER_FINAL_MODEL),
+        *(("federated", v) for v in View
+          if v not in (View.CHAIN_OBSERVER, View.LEADER_ENCRYPTED, View.COALITION)),
+        *(("swarm", v) for v in View if v is not View.LEADER_PLAINTEXT_UPDATE),
+    }  # fmt: skip
+    assert set(WHO) == set(View)
+    for regime in REGIMES:
+        for view in View:
+            assert ((regime, view) in attacked) or EMPTY[regime, view.value]
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "word"),
+    [(0.9, 0.5, "like guessing"), (0.51, 0.505, "weak"), (0.7, 0.6, "clear"), (1.0, 0.9, "strong")],
+)
+def test_a_cell_is_called_by_its_interval_first(value, low, word):
+    assert level({"value": value, "low": low, "high": 1.0})[0] == word

@@ -8,6 +8,7 @@ from flwr_swarm_attacks import View
 from benchmarks.leakage_app import Recipe, World, run_all
 from benchmarks.leakage_board import Board
 from benchmarks.leakage_cells import attack_target, halves, prepare
+from benchmarks.leakage_chain import guess_and_check, guesses, rounded
 
 SITES, ROWS = 4, 24
 
@@ -46,6 +47,7 @@ def test_every_view_of_every_regime_is_attacked(curves):
         ("swarm", View.MEMBER_EVERY_MODEL),
         ("swarm", View.LEADER_ENCRYPTED),
         ("swarm", View.COALITION),
+        ("swarm", View.CHAIN_OBSERVER),
     }
     assert all(one.targets in (1, SITES) for one in curves)
 
@@ -67,6 +69,27 @@ def test_swarm_and_federation_are_the_same_training(runs):
     for name in plain:
         assert torch.allclose(plain[name], sealed[name], atol=1e-2), name
     assert not any(torch.equal(plain[n], runs.central[n]) for n in plain)
+
+
+def test_guesses_of_a_model_differ_from_the_swarms_by_their_rounding_only(world, runs):
+    """So that what saves the row from guess and check is the rounding, not a clumsy guess."""
+    rows = np.array([np.flatnonzero(runs.member)[0], np.flatnonzero(~runs.member)[0]])
+    true = runs.swarm.member().models[1]
+    (with_member, without), (with_other, right) = guesses(
+        world, runs.member, rows, seed=1, merge=rounded(world)
+    )
+    for name, value in true.items():
+        assert np.allclose(with_member[name], value, atol=1e-3), name
+        assert np.allclose(right[name], value, atol=1e-3), name
+    for wrong in (without, with_other):
+        assert any(np.abs(wrong[n] - v.numpy()).max() > 1e-2 for n, v in true.items())
+
+
+def test_guess_and_check_learns_nothing_from_the_chain(world, runs):
+    score, rows = guess_and_check(world, runs.member, runs.chain, seed=1)
+    assert not score.any()
+    assert len(rows) == len(set(rows)) == SITES * ROWS
+    assert runs.member[rows].sum() == len(rows) // 2
 
 
 def test_halves_halve_every_site_and_every_rows_shadows(world):
