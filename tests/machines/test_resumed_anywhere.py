@@ -99,3 +99,32 @@ def test_a_model_that_cannot_be_proven_again_is_not_refused_by_who_agreed_to_it(
     assert not run.relay.proof.openings
     Ending(run.world, run.sites, 1).check(run.relay)
     assert run.world.reached["agreed to again"]
+
+
+def unprovable(*, trips: int) -> Run:
+    """Round 1 was opened while member 1 was away; its relay is gone `trips` trips later.
+
+    Member 0 is faulty: it opened too, and tells the next relay nothing. The openings that are left
+    are one short of the threshold, and nobody has the shares that were dealt to member 1.
+    """
+    run = Run(faulty=True)
+    asked(run, run.relay.act())
+    asked(run, run.relay.act())
+    for _ in range(1 + trips):
+        asked(run, [parcel for parcel in run.relay.act() if parcel.to != 1])
+    assert run.relay.found, "round 1 was opened"
+    return run
+
+
+@pytest.mark.parametrize("trips", range(3))
+@pytest.mark.parametrize("manner", [15, 17])
+def test_a_model_that_nobody_can_prove_does_not_stop_the_swarm(trips: int, manner: int) -> None:
+    """The faulty member falls silent (15), or seals and signs nothing (17): all others are needed.
+
+    Who was away refuses the model that it cannot check. All take the one before.
+    """
+    run = unprovable(trips=trips)
+    if trips == 2:
+        run.world.clock = run.world.deadline + 1
+    run.relay = Ending(run.world, run.sites, manner).resumed()
+    Ending(run.world, run.sites, manner).check(run.relay)
