@@ -28,6 +28,7 @@ from .protocol.hashing import Arrays, model_hash
 from .protocol.member import last_certified
 from .protocol.memory import Parent
 from .protocol.messages import ModelProof, SealRequest
+from .protocol.recall import to_go_back_to
 from .protocol.types import LedgerView, Phase
 from .report.evidence import EvidenceWriter, default_directory
 
@@ -81,6 +82,10 @@ class Relay:
     evidence: EvidenceWriter | None = None
     training: Training | None = None
     proof: ModelProof = field(default_factory=ModelProof)
+    failed: bytes = b""
+    """Parent hash of the model that a void round offered without a proof."""
+    before: ArrayRecord | None = None
+    """The model that the relay went back to, until a round leads on from it."""
 
     def connect(self, grid: Grid) -> tuple[Swarm, RoundDriver]:
         """The swarm, which is founded or joined at the first call."""
@@ -139,8 +144,40 @@ class Relay:
                 results.reached(arrays)
             results.trained(taken.parent.round, metrics)
 
+    def standing(self, arrays: ArrayRecord) -> ArrayRecord:
+        """The newest model; Flower's loop may still hold one that was given up."""
+        return arrays if self.before is None else self.before
+
+    def ground(self, arrays: ArrayRecord, view: LedgerView) -> ArrayRecord:
+        """The model to train on next, with all the proof of it that can be had.
+
+        It is the one before `arrays` if nobody can prove `arrays` and a round on it was void.
+        """
+        self.follow(view)
+        arrays = self.standing(arrays)
+        if self.swarm is None or self.driver is None or not self.wrapped.encrypted:
+            return arrays
+        model = model_hash(records.numpy_arrays(arrays), self.wrapped.state())
+        self._complete_proof(view, model)
+        certified = to_go_back_to(view, self.proof, model=model, failed=self.failed)
+        if certified is None:
+            return arrays
+        found = resumption(self.swarm, self.driver).before(certified)
+        if found is None:
+            return arrays
+        log.warning(
+            "the model of round %d cannot be proven to members that were away when it was opened, "
+            "and too few train on it without; training goes on from the model before it",
+            certified.number,
+        )
+        self.wrapped.restore(*found)
+        if self.evidence is not None:
+            self.evidence.start_over(*found)
+        self.before = records.array_record(found[0])
+        return self.before
+
     def begin(self, arrays: ArrayRecord, view: LedgerView) -> Training:
-        """Trip 1 goes out on this model."""
+        """Trip 1 goes out on this model, which is `ground`."""
         if self.swarm is None:
             raise ProtocolError("a round begins in a swarm; call connect first")
         model, state = records.numpy_arrays(arrays), self.wrapped.state()
@@ -148,8 +185,6 @@ class Relay:
         parent = Parent(round=number, hash=model_hash(model, state), model=model, state=state)
         if self.evidence is not None:
             self.evidence.start(self.swarm, model, state)
-        self.follow(view)
-        self._complete_proof(view, parent.hash)
         self.training = Training(parent, self.clock.now())
         return self.training
 
@@ -166,6 +201,8 @@ class Relay:
             outcome = driver.finish(training.number, seal_replies(replies, swarm))
         except (RoundVoid, LedgerError) as void:
             log.warning("%s", void)
+            if isinstance(void, RoundVoid) and not self.proof.openings:
+                self.failed = training.parent.hash
             self._record_void(training.number, driver, str(void), sealed)
             return None, None
         return self._step(training.parent, outcome, swarm, sealed)
@@ -182,6 +219,7 @@ class Relay:
             arrays, metrics = records.array_record(taken.model), taken.metrics
         else:
             outcome = replace(outcome, opened=None)  # what leads nowhere counts as never opened
+        self.before = self.before if arrays is None else None
         openings = outcome.opened.openings if outcome.opened else {}
         self.proof = ModelProof(round=number, openings=openings)
         self.course.record(number, metrics if arrays is not None else None, outcome.view)
@@ -253,5 +291,5 @@ class Relay:
         if self.swarm is not None:
             self.swarm.close()
         self.swarm = self.driver = self.evidence = self.training = None
-        self.proof = ModelProof()
+        self.proof, self.failed, self.before = ModelProof(), b"", None
         self.course.forget()

@@ -251,15 +251,18 @@ class SwarmStrategy(Strategy):
             if (reason := course.reason(view, swarm.terms)) is not None:
                 raise _Enough(reason)
             swarm.roster.refresh()
+            ground = self._relay.ground(arrays, view)
+            if ground is not arrays:
+                self._results.reached(ground)
             sampling = self._wrapped.sampling(grid, swarm, "min_train_nodes", self._clock)
             asked = course.config(config)
-            messages = list(self._wrapped.strategy.configure_train(number, arrays, asked, sampling))
+            messages = list(self._wrapped.strategy.configure_train(number, ground, asked, sampling))
         except (RoundVoid, LedgerError) as error:
             log.warning("no round begins: %s", error)
             return []
         if self._wrapped.encrypted:
             check_same(messages)
-        training = self._relay.begin(arrays, view)
+        training = self._relay.begin(ground, view)
         marked = self._relay.marked("seal", training.number, training.parent.state)
         member_of = {node: member for member, node in swarm.nodes.items()}
         connected = {member_of[node] for node in grid.get_node_ids() if node in member_of}
@@ -292,6 +295,7 @@ class SwarmStrategy(Strategy):
         try:
             view = driver.ledger.view()
             self._relay.follow(view)
+            arrays = self._relay.standing(arrays)
             asked = self._wrapped.strategy.configure_evaluate(number, arrays, config, sampling)
         except (RoundVoid, LedgerError) as error:
             log.warning("nobody evaluates: %s", error)

@@ -232,6 +232,10 @@ class Resumption:
             )
         return ModelProof(round=certified.number, openings=opened.openings if opened else {})
 
+    def before(self, certified: Round) -> tuple[Arrays, Arrays] | None:
+        """What `certified` trained on; None if no connected member has it."""
+        return self.recaller.model(certified.parent, certified.number)
+
     def _parent(self, number: int, wanted: bytes, fresh: tuple[Arrays, Arrays]) -> Parent:
         found = self._found(number, wanted, fresh)
         if found is None:

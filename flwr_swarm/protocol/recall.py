@@ -12,7 +12,7 @@ from dataclasses import replace
 from .._exceptions import OpeningRejected, WireError
 from .hashing import Arrays, model_hash
 from .member import SwarmMember, last_certified
-from .messages import HeldSum, OpenReply, RecallReply, RecallRequest
+from .messages import HeldSum, ModelProof, OpenReply, RecallReply, RecallRequest
 from .payload import aggregate_hash, decode_layout
 from .relay import Merged, Opened, conclude
 from .terms import Terms
@@ -68,6 +68,29 @@ def to_open(view: LedgerView) -> Round | None:
         return None
     later = view.current.number > certified.number
     return None if later and running_model(view) is not None else certified
+
+
+def to_go_back_to(
+    view: LedgerView, proof: ModelProof, *, model: bytes, failed: bytes
+) -> Round | None:
+    """The certified round from whose own model to go on; None if `model` is to be offered.
+
+    Who was away when the sum was opened refuses a model that comes without a proof, and a faulty
+    holder can keep back the opening that is missing, for ever. What the certified round itself
+    trained on needs no proof: every officer of it has its hash.
+
+    Parameters
+    ----------
+    proof : ModelProof
+        All that can be had for `model`.
+    model, failed : bytes
+        Parent hashes: of the model to offer, and of the one that a void round offered without a
+        proof. One such round is tried, for those who agreed to the model before may be enough.
+    """
+    certified = last_certified(view)
+    if certified is None or proof.openings or model == certified.parent:
+        return None
+    return certified if model == failed else None
 
 
 def found_model(

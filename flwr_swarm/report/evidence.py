@@ -76,6 +76,11 @@ class EvidenceWriter:
         )
         save_arrays(self._directory / INITIAL, model, state)
 
+    def start_over(self, model: Arrays, state: Arrays) -> None:
+        """Keep another initial model: no round of this run led on from the first."""
+        if self._started:
+            save_arrays(self._directory / INITIAL, model, state)
+
     def record(
         self,
         outcome: Outcome,

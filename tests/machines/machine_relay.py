@@ -87,7 +87,7 @@ class Relay:
         if ("seal", number) in self.asked:
             return []
         self.asked.add(("seal", number))
-        self.follow(view)
+        self.ground(view)
         return self.offers(number)
 
     def nudges(self) -> list[Parcel]:
@@ -165,6 +165,10 @@ class Relay:
             self._step(certified.number, *found)
         except SwarmError as error:
             self.world.reached[f"leads nowhere: {type(error).__name__}"] += 1
+
+    def ground(self, view: LedgerView) -> None:
+        """Stand on the model to train on next, with all the proof of it that can be had."""
+        self.follow(view)
 
     def recalled(self, wanted: bytes) -> tuple[Arrays, Arrays] | None:
         """A model that this relay has or could have had, by its hash."""

@@ -36,6 +36,8 @@ class Successor(Relay):
         """Its first trip, if a certified sum is to be opened."""
         self.complete = True
         """Whether it got all that it asked for; if not, it is to be started again."""
+        self.failed = b""
+        """Hash of the model that it offered without a proof: in vain, if it is to be offered again."""
         self._take_up(world.view())
 
     def act(self) -> list[Parcel]:
@@ -55,6 +57,20 @@ class Successor(Relay):
                 return found
         self.world.reached["a model that nobody has"] += 1
         return None
+
+    def ground(self, view: LedgerView) -> None:
+        """As `flwr_swarm.relay.Relay.ground`: openers are asked again, then it goes back."""
+        super().ground(view)
+        certified, model = last_certified(view), model_hash(self.model, self.state)
+        if certified is None or self.proof.openings or model == certified.parent:
+            return
+        self.proof = self._proof(view, model)
+        before = recall.to_go_back_to(view, self.proof, model=model, failed=self.failed)
+        self.failed = b"" if self.proof.openings else model
+        found = None if before is None else self.recalled(before.parent)
+        if found is not None:
+            self.model, self.state = found
+            self.world.reached["went back to the model before"] += 1
 
     # --- the course ----------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from machine_world import Parcel
 from planted import RECALLS, Patch
 from test_each_way import SWARM, Run
 
+from flwr_swarm.protocol import recall
 from flwr_swarm.protocol.memory import Memory
 from flwr_swarm.protocol.types import Phase
 
@@ -124,7 +125,13 @@ def test_a_model_that_nobody_can_prove_does_not_stop_the_swarm(trips: int, manne
     Who was away refuses the model that it cannot check. All take the one before.
     """
     run = unprovable(trips=trips)
-    if trips == 2:
-        run.world.clock = run.world.deadline + 1
     run.relay = Ending(run.world, run.sites, manner).resumed()
     Ending(run.world, run.sites, manner).check(run.relay)
+    assert run.world.reached["went back to the model before"] == (trips > 0)
+
+
+@pytest.mark.parametrize("manner", [15, 17])
+def test_a_relay_that_never_goes_back_is_found(manner: int, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(recall, "to_go_back_to", lambda *_, **__: None)
+    with pytest.raises(AssertionError, match="none was opened"):
+        test_a_model_that_nobody_can_prove_does_not_stop_the_swarm(1, manner)
