@@ -37,7 +37,7 @@ class Successor(Relay):
         self.complete = True
         """Whether it got all that it asked for; if not, it is to be started again."""
         self.failed = b""
-        """Hash of the model that it offered without a proof: in vain, if it is to be offered again."""
+        """Hash of the model offered without a proof: in vain, if it is to be offered again."""
         self._take_up(world.view())
 
     def act(self) -> list[Parcel]:
