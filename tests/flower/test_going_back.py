@@ -8,13 +8,14 @@ import pytest
 from flwr.app import Message
 from flwr.serverapp.strategy import FedAdam, FedAvg
 from founded_support import Founded
-from swarm_bench import inner, set_blob
+from swarm_bench import inner, set_blob, values
 from test_resume import Killed, kill_at, relay, run
 
 import flwr_swarm.relay
 from flwr_swarm.chain import history
 from flwr_swarm.chain.replay import replay
 from flwr_swarm.flower.records import BLOBS
+from flwr_swarm.protocol.hashing import model_hash
 from flwr_swarm.protocol.member import last_certified
 from flwr_swarm.protocol.types import Phase
 from flwr_swarm.report.verify import verify
@@ -96,3 +97,12 @@ def test_a_relay_that_does_not_go_back_stands_still(
     last = last_certified(swarm.ledger(0).view())
     assert last is not None
     assert last.number == 1
+
+
+def test_a_run_that_ends_there_ends_on_the_model_before(founded: Callable[..., Founded]) -> None:
+    swarm = founded(4)
+    before = unprovable(swarm)
+    swarm.bench.to_member["merge"] = lambda *_: None
+    result = run(swarm, relay(swarm), rounds=3)
+    assert model_hash(values(result.arrays), {}) == before
+    assert verify(swarm.bench.directory / "again").certified == 0
