@@ -13,12 +13,14 @@ from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
 from flwr_swarm._exceptions import ChainUnreachable, ConfigurationError
+from flwr_swarm.protocol.hashing import parse_json
 
 from .jsonrpc import RpcError
 
 PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 1.0
 MAX_ANSWER: Final = 1 << 28
+MAX_NESTING: Final = 64
 _CHUNK: Final = 1 << 16
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 # Not compressed: the limit of an answer's size holds for what is read.
@@ -83,7 +85,7 @@ class HttpNode:
                 stream=True,
             ) as response:
                 status, body = response.status_code, _body(response, end)
-            answer = json.loads(body)
+            answer = parse_json(body, deepest=MAX_NESTING)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise ChainUnreachable(
                 f"{self._shown} gave no answer to {method} within {self._timeout:g} s "

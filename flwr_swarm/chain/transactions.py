@@ -19,6 +19,8 @@ from eth_utils.exceptions import ValidationError
 
 from flwr_swarm._exceptions import WireError
 
+from . import shallow_rlp
+
 TYPE: Final = b"\x02"
 MAX_BYTES: Final = 1 << 17
 _FIELDS: Final = 12
@@ -67,10 +69,7 @@ def parse(raw: bytes) -> SignedTransaction:
     """
     if not raw.startswith(TYPE) or len(raw) > MAX_BYTES:
         raise WireError(f"{len(raw)} bytes are no EIP-1559 transaction of at most {MAX_BYTES}")
-    try:
-        items = rlp.decode(raw[1:], strict=True)
-    except (rlp.DecodingError, RecursionError) as error:
-        raise WireError("the transaction is not canonical RLP") from error
+    items = shallow_rlp.decode(raw[1:])
     if not isinstance(items, list) or len(items) != _FIELDS:
         raise WireError(f"an EIP-1559 transaction has {_FIELDS} fields")
     to, data, access_list = items[5], items[7], items[8]
