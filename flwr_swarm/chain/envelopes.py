@@ -107,7 +107,7 @@ def from_rpc(fields: dict[str, Any], chain_id: int) -> SignedTransaction:
             return transactions.from_rpc(fields)
         raw = _rebuilt(kind, fields)
         digest = bytes.fromhex(fields["hash"][2:])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, WireError):
             raise
         raise WireError("the node's answer is no transaction of type 0, 1 or 2") from error

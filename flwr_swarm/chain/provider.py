@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 from flwr_swarm._exceptions import ChainUnreachable, ConfigurationError
 from flwr_swarm.protocol.hashing import parse_json
 
+from .answers import checked
 from .jsonrpc import RpcError
 
 PAUSE: Final = 0.02
@@ -135,12 +136,21 @@ def ask(node: Node, method: str, params: list[Any], *, end: float) -> Any:
     ----------
     end : float
         When to give up, on the monotonic clock.
+
+    Raises
+    ------
+    ChainUnreachable
+        No answer until then.
+    WireError
+        The answer has not the form of one.
+    RpcError
+        The node refuses.
     """
     pause = PAUSE
     while True:
         left = end - time.monotonic()
         try:
-            return node.request(method, params, timeout=max(left, 0))
+            return checked(method, node.request(method, params, timeout=max(left, 0)))
         except ChainUnreachable:
             if (left := end - time.monotonic()) <= 0:
                 raise

@@ -154,7 +154,7 @@ def from_rpc(fields: dict[str, Any]) -> SignedTransaction:
             *(int(number, 16) for number in (parity, fields["r"], fields["s"])),
         ]
         digest = _bytes(fields["hash"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WireError("the node's answer is no EIP-1559 transaction") from error
     transaction = parse(TYPE + rlp.encode(items))
     if transaction.hash != digest:

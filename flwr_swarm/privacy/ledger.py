@@ -82,12 +82,13 @@ class Entry:
             paid: list[Charge | SharedCharge] = [*charges, *shared]
             numbers = [value for charge in paid for value in asdict(charge).values()]
             sane = (
-                all(type(v) in (int, float) and math.isfinite(v) and v > 0 for v in numbers)
+                set(data) == {"site", "units", "history"}
+                and all(type(v) in (int, float) and math.isfinite(v) and v > 0 for v in numbers)
                 and all(charge.sample_rate <= 1 for charge in paid)
                 and 0 < history.delta <= 1
                 and min(history.rounds, history.unprotected) >= 0
             )
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             sane = False
         if not sane:
             raise AccountantLost("an entry of the privacy ledger is malformed; export it again")

@@ -1,0 +1,315 @@
+"""Decoders of what the chain carries, and of what a node answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from fuzz_abi import transaction, words
+from fuzz_bytes import blind
+from fuzz_decoder import Decoder
+from fuzz_json import document
+from fuzz_material import calls, dumped, history, odd_transactions, swarm
+
+from flwr_swarm._exceptions import ConfigurationError, EvidenceError, LedgerError, WireError
+from flwr_swarm.chain import codec, envelopes, transactions
+from flwr_swarm.chain.artifact import load
+from flwr_swarm.chain.calldata import decode_call, decode_creation
+from flwr_swarm.chain.client import ReadOnlyLedger
+from flwr_swarm.chain.enode import Enode
+from flwr_swarm.chain.errors import refusal
+from flwr_swarm.chain.jsonrpc import RpcError
+from flwr_swarm.chain.provider import MAX_NESTING
+from flwr_swarm.chain.replay import replay
+from flwr_swarm.chain.signing import recover_signer
+from flwr_swarm.chain.translate import call_data, call_from, change_bytes, change_from, view_from
+from flwr_swarm.protocol.hashing import parse_json
+
+_WORD = 32
+_CODE = len(load().bytecode)
+
+
+def _raw() -> tuple[bytes, ...]:
+    return tuple(bytes.fromhex(entry["raw"][2:]) for entry in history()["transactions"])
+
+
+def _call(data: bytes) -> Any:
+    return call_from(*decode_call(data))
+
+
+def _means(data: bytes, call: Any) -> bool:
+    """Calldata has many encodings; what is read must survive the usual one."""
+    return call is None or _call(call_data(call)) == call
+
+
+def _events() -> tuple[bytes, ...]:
+    found = [
+        (event["topics"], event["data"])
+        for entry in history()["transactions"]
+        for event in entry["events"]
+    ]
+    usual = {topics[0]: (topics, data) for topics, data in found}
+    return tuple(
+        bytes([len(topics)]) + bytes.fromhex("".join(t[2:] for t in topics) + data[2:])
+        for topics, data in usual.values()
+    )
+
+
+def _event(data: bytes) -> Any:
+    count = data[0] if data else 0
+    topics = [data[1 + _WORD * i :][:_WORD] for i in range(count)]
+    return codec.decode_event(topics, data[1 + _WORD * count :])
+
+
+def _event_again(data: bytes, value: Any) -> bool:
+    name, fields = value
+    inputs = codec._entries("event")[name]["inputs"]
+    sides = [[c for c in inputs if c["indexed"] is side] for side in (True, False)]
+    return data[1 + _WORD :] == b"".join(codec._encode(side, fields) for side in sides)
+
+
+def _answer(method: str, fields: dict[str, Any] | None = None) -> bytes:
+    made = swarm()
+    call = {"to": made.contract, "data": "0x" + codec.encode_call(method, fields or {}).hex()}
+    return bytes.fromhex(made.chain.request("eth_call", [call, "latest"])[2:])
+
+
+def _look(data: bytes) -> Any:
+    view_from(data, chain_id=77, contract=swarm().contract)
+    return codec.decode_result("look", data)
+
+
+def _look_again(data: bytes, fields: Any) -> bool:
+    return codec._encode(codec._entries("function")["look"]["outputs"], fields) == data
+
+
+def _change(data: bytes) -> Any:
+    return change_from(codec.decode_struct("propose", "change", data))
+
+
+class _Node:
+    """A node that answers what it was given, by method; anything else as the real chain does."""
+
+    def __init__(self, answers: Any) -> None:
+        self._answers = answers if isinstance(answers, dict) else {}
+
+    def request(self, method: str, params: Sequence[Any], *, timeout: float | None = None) -> Any:
+        answer = self._answers.get(method, ...)
+        if answer is ...:
+            return swarm().chain.request(method, params, timeout=timeout)
+        if isinstance(answer, dict) and "message" in answer:
+            raise RpcError(0, str(answer["message"]), answer.get("data"))
+        return answer
+
+
+def _json(data: bytes) -> Any:
+    """As `HttpNode` reads what a node answers."""
+    try:
+        return parse_json(data, deepest=MAX_NESTING)
+    except ValueError:
+        raise WireError("the node's answer is not read") from None
+
+
+def _ask_node(data: bytes) -> Any:
+    ledger = ReadOnlyLedger(
+        url=_Node(_json(data)), contract=swarm().contract, chain_id=77, timeout=60
+    )
+    return ledger.view()
+
+
+def _node_answers() -> tuple[bytes, ...]:
+    look = "0x" + _answer("look").hex()
+    refused = {
+        "message": "execution reverted",
+        "data": "0x" + codec.error_selector("BadSeal").hex(),
+    }
+    return (
+        dumped({"eth_chainId": "0x4d", "eth_call": look}),
+        dumped({"eth_chainId": "0x4d", "eth_call": look, "x": refused}),
+    )
+
+
+def _refused(data: bytes) -> LedgerError:
+    error = _json(data)
+    return refusal(error if isinstance(error, dict) else {}, account="0x")
+
+
+def _from_rpc(data: bytes) -> Any:
+    fields = _json(data)
+    if not isinstance(fields, dict):
+        raise WireError("no object")
+    return envelopes.from_rpc(fields, 77)
+
+
+def _rpc_forms() -> tuple[bytes, ...]:
+    made = swarm()
+    digests = [entry["hash"] for entry in history()["transactions"]]
+    forms = [made.chain.request("eth_getTransactionByHash", [d]) for d in digests[1:4]]
+    return tuple(dumped({k: v for k, v in form.items() if k != "blockHash"}) for form in forms)
+
+
+def _history(data: bytes) -> Any:
+    try:
+        found = parse_json(data, deepest=16)
+    except ValueError:
+        raise EvidenceError("not JSON") from None
+    return replay(found)
+
+
+def _signature(data: bytes) -> str:
+    return recover_signer(bytes(range(32)), data)
+
+
+def _certificate_signature() -> bytes:
+    made = swarm()
+    return made.signature(0, made.certificate())
+
+
+def _signed(random: Random, message: bytes, others: Sequence[bytes]) -> bytes:
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    data = bytearray(message)
+    at = random.choice((0, 32))
+    value = random.choice((0, 1, order - 1, order, order // 2, order // 2 + 1, 2**256 - 1))
+    data[at : at + 32] = value.to_bytes(32, "big")
+    data[64:] = random.choice((b"\x1b", b"\x1c", b"\x00", b"\x1d", b"", b"\x1b\x00"))
+    return blind(random, message, others) if random.random() < 0.3 else bytes(data)
+
+
+_ENODES = (
+    b"enode://79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+    b"483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8@10.0.0.7:30303?discport=0",
+    b"enode://79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+    b"483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8@[::1]:30303",
+)
+
+
+def _enode(data: bytes) -> Any:
+    return Enode.parse(data.decode("utf-8", "surrogateescape"))
+
+
+def decoders() -> list[Decoder]:
+    """All of them."""
+    raw = _raw()
+    creation = transactions.parse(raw[0]).data
+    return [
+        Decoder(
+            name="calldata",
+            read=_call,
+            corpus=tuple(map(call_data, calls())),
+            mutate=words(4),
+            faithful=_means,
+            constant=1 << 18,
+            share=5,
+        ),
+        Decoder(
+            name="init code",
+            read=lambda tail: decode_creation(creation[:_CODE] + tail),
+            corpus=(creation[_CODE:],),
+            mutate=words(0),
+            constant=1 << 20,
+        ),
+        Decoder(
+            name="event",
+            read=_event,
+            corpus=_events(),
+            mutate=words(1),
+            faithful=_event_again,
+            constant=1 << 18,
+        ),
+        Decoder(
+            name="ledger's answer",
+            read=_look,
+            corpus=(_answer("look"),),
+            mutate=words(0),
+            faithful=_look_again,
+            constant=1 << 20,
+        ),
+        Decoder(
+            name="proposed change",
+            read=_change,
+            corpus=tuple(change_bytes(call.change) for call in calls()[2:4]),
+            mutate=words(0),
+            faithful=lambda data, change: _change(change_bytes(change)) == change,
+            constant=1 << 18,
+        ),
+        Decoder(
+            name="transaction",
+            read=transactions.parse,
+            corpus=raw[1:5] + odd_transactions()[3:],
+            mutate=transaction,
+            faithful=lambda data, value: value.raw == data and _rebuilds(value),
+            constant=1 << 18,
+            share=3,
+        ),
+        Decoder(
+            name="any transaction",
+            read=lambda data: envelopes.parse(data, 77),
+            corpus=raw[1:5] + odd_transactions(),
+            mutate=transaction,
+            faithful=lambda data, value: value.raw == data,
+            constant=1 << 18,
+            share=3,
+        ),
+        Decoder(
+            name="node's transaction",
+            read=_from_rpc,
+            corpus=_rpc_forms(),
+            mutate=document,
+            constant=1 << 18,
+            share=2,
+        ),
+        Decoder(
+            name="node's answers",
+            read=_ask_node,
+            corpus=_node_answers(),
+            mutate=document,
+            refusals=(LedgerError, WireError),
+            constant=1 << 22,
+            share=2,
+        ),
+        Decoder(
+            name="node's refusal",
+            read=_refused,
+            corpus=(dumped({"code": 3, "message": "reverted", "data": "0x00"}), _reverted()),
+            mutate=document,
+            faithful=lambda _, error: isinstance(error, LedgerError),
+        ),
+        Decoder(
+            name="signature",
+            read=_signature,
+            corpus=(_certificate_signature(),),
+            mutate=_signed,
+            constant=1 << 18,
+        ),
+        Decoder(
+            name="history",
+            read=_history,
+            corpus=(dumped(history()),),
+            mutate=document,
+            refusals=(EvidenceError,),
+            constant=1 << 22,
+            share=1,
+        ),
+        Decoder(
+            name="enode",
+            read=_enode,
+            corpus=_ENODES,
+            mutate=blind,
+            refusals=(ConfigurationError,),
+            faithful=lambda _, value: Enode.parse(str(value)) == value,
+            constant=1 << 18,
+            share=2,
+        ),
+    ]
+
+
+def _reverted() -> bytes:
+    data = codec.error_selector("NotAMember") + bytes(12) + b"\x07" * 20
+    return dumped({"code": 3, "message": "execution reverted", "data": {"x": "0x" + data.hex()}})
+
+
+def _rebuilds(value: Any) -> bool:
+    told = json.loads(json.dumps(transactions.to_rpc(value)))
+    return transactions.from_rpc(told).raw == value.raw
