@@ -6,6 +6,7 @@ charges as privacy-loss variables, which is tighter and slow.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -82,7 +83,8 @@ class Entry:
             paid: list[Charge | SharedCharge] = [*charges, *shared]
             numbers = [value for charge in paid for value in asdict(charge).values()]
             sane = (
-                set(data) == {"site", "units", "history"}
+                _written(entry.to_json()) == _written(dict(data))
+                and type(history.rounds) is type(history.unprotected) is int
                 and all(type(v) in (int, float) and math.isfinite(v) and v > 0 for v in numbers)
                 and all(charge.sample_rate <= 1 for charge in paid)
                 and 0 < history.delta <= 1
@@ -93,6 +95,10 @@ class Entry:
         if not sane:
             raise AccountantLost("an entry of the privacy ledger is malformed; export it again")
         return entry
+
+
+def _written(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)

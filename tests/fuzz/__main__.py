@@ -1,4 +1,4 @@
-"""Fuzz every decoder: `python -m tests.fuzz --count 1000000`, guided by coverage with `--guided`."""
+"""Fuzz every decoder: `python -m tests.fuzz --count 1000000`; `--guided` follows coverage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+for folder in ("fuzz", "encryption", "flower", "chain"):
+    sys.path.insert(0, str(Path(__file__).parent.parent / folder))
 
 _HANGS_AFTER = 120.0
 """Seconds of one batch, a hundred times what any takes: then it hangs, and its trace is shown."""

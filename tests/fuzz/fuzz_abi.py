@@ -53,8 +53,23 @@ def _odd(random: Random, item: Any) -> Any:
             (b"", [], [[]], [b"\x00" * 20], item * 2, [[b"a" * 20, [b"k" * 32] * 9]])
         )
     return random.choice(
-        (b"", b"\x00", b"\x00" + item, item + b"\x01", item[:-1], b"\xff" * 32, b"\xff" * 33)
-        + ([], [item], bytes(20), item * 3, b"\x7f", b"\x80", b"\x1b", b"\x25")
+        (
+            b"",
+            b"\x00",
+            b"\x00" + item,
+            item + b"\x01",
+            item[:-1],
+            b"\xff" * 32,
+            b"\xff" * 33,
+            [],
+            [item],
+            bytes(20),
+            item * 3,
+            b"\x7f",
+            b"\x80",
+            b"\x1b",
+            b"%",
+        )
     )
 
 

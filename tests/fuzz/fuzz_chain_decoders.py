@@ -13,15 +13,11 @@ from fuzz_decoder import Decoder
 from fuzz_json import document
 from fuzz_material import calls, dumped, history, odd_transactions, swarm
 
-from flwr_swarm._exceptions import ConfigurationError, EvidenceError, LedgerError, WireError
+from flwr_swarm._exceptions import ConfigurationError, EvidenceError
 from flwr_swarm.chain import codec, envelopes, transactions
 from flwr_swarm.chain.artifact import load
 from flwr_swarm.chain.calldata import decode_call, decode_creation
-from flwr_swarm.chain.client import ReadOnlyLedger
 from flwr_swarm.chain.enode import Enode
-from flwr_swarm.chain.errors import refusal
-from flwr_swarm.chain.jsonrpc import RpcError
-from flwr_swarm.chain.provider import MAX_NESTING
 from flwr_swarm.chain.replay import replay
 from flwr_swarm.chain.signing import recover_signer
 from flwr_swarm.chain.translate import call_data, call_from, change_bytes, change_from, view_from
@@ -70,7 +66,7 @@ def _event_again(data: bytes, value: Any) -> bool:
     return data[1 + _WORD :] == b"".join(codec._encode(side, fields) for side in sides)
 
 
-def _answer(method: str, fields: dict[str, Any] | None = None) -> bytes:
+def answer(method: str, fields: dict[str, Any] | None = None) -> bytes:
     made = swarm()
     call = {"to": made.contract, "data": "0x" + codec.encode_call(method, fields or {}).hex()}
     return bytes.fromhex(made.chain.request("eth_call", [call, "latest"])[2:])
@@ -87,67 +83,6 @@ def _look_again(data: bytes, fields: Any) -> bool:
 
 def _change(data: bytes) -> Any:
     return change_from(codec.decode_struct("propose", "change", data))
-
-
-class _Node:
-    """A node that answers what it was given, by method; anything else as the real chain does."""
-
-    def __init__(self, answers: Any) -> None:
-        self._answers = answers if isinstance(answers, dict) else {}
-
-    def request(self, method: str, params: Sequence[Any], *, timeout: float | None = None) -> Any:
-        answer = self._answers.get(method, ...)
-        if answer is ...:
-            return swarm().chain.request(method, params, timeout=timeout)
-        if isinstance(answer, dict) and "message" in answer:
-            raise RpcError(0, str(answer["message"]), answer.get("data"))
-        return answer
-
-
-def _json(data: bytes) -> Any:
-    """As `HttpNode` reads what a node answers."""
-    try:
-        return parse_json(data, deepest=MAX_NESTING)
-    except ValueError:
-        raise WireError("the node's answer is not read") from None
-
-
-def _ask_node(data: bytes) -> Any:
-    ledger = ReadOnlyLedger(
-        url=_Node(_json(data)), contract=swarm().contract, chain_id=77, timeout=60
-    )
-    return ledger.view()
-
-
-def _node_answers() -> tuple[bytes, ...]:
-    look = "0x" + _answer("look").hex()
-    refused = {
-        "message": "execution reverted",
-        "data": "0x" + codec.error_selector("BadSeal").hex(),
-    }
-    return (
-        dumped({"eth_chainId": "0x4d", "eth_call": look}),
-        dumped({"eth_chainId": "0x4d", "eth_call": look, "x": refused}),
-    )
-
-
-def _refused(data: bytes) -> LedgerError:
-    error = _json(data)
-    return refusal(error if isinstance(error, dict) else {}, account="0x")
-
-
-def _from_rpc(data: bytes) -> Any:
-    fields = _json(data)
-    if not isinstance(fields, dict):
-        raise WireError("no object")
-    return envelopes.from_rpc(fields, 77)
-
-
-def _rpc_forms() -> tuple[bytes, ...]:
-    made = swarm()
-    digests = [entry["hash"] for entry in history()["transactions"]]
-    forms = [made.chain.request("eth_getTransactionByHash", [d]) for d in digests[1:4]]
-    return tuple(dumped({k: v for k, v in form.items() if k != "blockHash"}) for form in forms)
 
 
 def _history(data: bytes) -> Any:
@@ -221,7 +156,7 @@ def decoders() -> list[Decoder]:
         Decoder(
             name="ledger's answer",
             read=_look,
-            corpus=(_answer("look"),),
+            corpus=(answer("look"),),
             mutate=words(0),
             faithful=_look_again,
             constant=1 << 20,
@@ -253,30 +188,6 @@ def decoders() -> list[Decoder]:
             share=3,
         ),
         Decoder(
-            name="node's transaction",
-            read=_from_rpc,
-            corpus=_rpc_forms(),
-            mutate=document,
-            constant=1 << 18,
-            share=2,
-        ),
-        Decoder(
-            name="node's answers",
-            read=_ask_node,
-            corpus=_node_answers(),
-            mutate=document,
-            refusals=(LedgerError, WireError),
-            constant=1 << 22,
-            share=2,
-        ),
-        Decoder(
-            name="node's refusal",
-            read=_refused,
-            corpus=(dumped({"code": 3, "message": "reverted", "data": "0x00"}), _reverted()),
-            mutate=document,
-            faithful=lambda _, error: isinstance(error, LedgerError),
-        ),
-        Decoder(
             name="signature",
             read=_signature,
             corpus=(_certificate_signature(),),
@@ -303,11 +214,6 @@ def decoders() -> list[Decoder]:
             share=2,
         ),
     ]
-
-
-def _reverted() -> bytes:
-    data = codec.error_selector("NotAMember") + bytes(12) + b"\x07" * 20
-    return dumped({"code": 3, "message": "execution reverted", "data": {"x": "0x" + data.hex()}})
 
 
 def _rebuilds(value: Any) -> bool:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import shutil
-import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from random import Random
-from tempfile import mkdtemp
 from typing import Any
 
 from eth_account import Account
 from fuzz_bytes import blind
 from fuzz_decoder import Decoder
+from fuzz_folder import folder
 from fuzz_json import document
-from fuzz_material import dumped, run
-from fuzz_records import array_bytes
+from fuzz_material import dumped
 
 from flwr_swarm._exceptions import (
     AccountantLost,
     ConfigurationError,
-    EvidenceError,
     JournalCorrupt,
     KeystoreError,
     MemoryDamaged,
@@ -41,24 +35,15 @@ from flwr_swarm.keystore.disk import Disk
 from flwr_swarm.keystore.keys import MemberKeys
 from flwr_swarm.privacy.accounting import Charge, History
 from flwr_swarm.privacy.ledger import Entry
-from flwr_swarm.report.evidence import write_manifest
-from flwr_swarm.report.verify import verify
 
 _FILE = 1 << 21
 """A file of people's is read into a mebibyte, and is no longer than that."""
 _CONTRACT = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
 
-@cache
-def _folder() -> Path:
-    """Where inputs lie as files, in memory where the system has room for that."""
-    shared = Path("/dev/shm")  # noqa: S108
-    return Path(mkdtemp(prefix="fuzz-", dir=shared if os.access(shared, os.W_OK) else None))
-
-
 def _as_file(read: Callable[[Path], Any], mode: int = 0o600) -> Callable[[bytes], Any]:
     def decode(data: bytes) -> Any:
-        path = _folder() / "input"
+        path = folder() / "input"
         path.write_bytes(data)
         path.chmod(mode)
         return read(path)
@@ -109,103 +94,6 @@ def _entry(path: Path) -> Entry:
     return Entry.from_json(read_json(path))
 
 
-# --- a run's evidence ---------------------------------------------------------------------------
-
-
-def _bundle(folder: Path) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                info = tarfile.TarInfo(path.relative_to(folder).as_posix())
-                info.size = path.stat().st_size
-                archive.addfile(info, io.BytesIO(path.read_bytes()))
-    return stream.getvalue()
-
-
-def _members(bundle: bytes) -> dict[str, bytes]:
-    with tarfile.open(fileobj=io.BytesIO(bundle)) as archive:
-        return {info.name: archive.extractfile(info).read() for info in archive}  # type: ignore[union-attr]
-
-
-def _laid_out(contents: dict[str, bytes], folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, data in contents.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
-
-def _verified(bundle: bytes) -> Any:
-    """Tar is ours, for this test alone: one that is broken is no evidence of anything."""
-    try:
-        contents = _members(bundle)
-    except (tarfile.TarError, EOFError, ValueError, AttributeError):
-        raise EvidenceError("no bundle") from None
-    if any(".." in name or name.startswith("/") for name in contents):
-        raise EvidenceError("no bundle")
-    folder = _folder() / "evidence"
-    _laid_out(contents, folder)
-    return verify(folder)
-
-
-def _bent_file(random: Random, name: str, data: bytes) -> bytes:
-    if name.endswith(".json"):
-        return document(random, data, [data])
-    if name.endswith(".jsonl"):
-        lines = data.splitlines()
-        at = random.randrange(len(lines))
-        lines[at] = document(random, lines[at], lines)
-        return b"\n".join(lines) + b"\n"
-    if name.endswith(".npz"):
-        return _bent_archive(random, data)
-    return blind(random, data, [data])
-
-
-def _bent_archive(random: Random, data: bytes) -> bytes:
-    import zipfile
-
-    if random.random() < 0.3:
-        return blind(random, data, [data])
-    stream, kind = io.BytesIO(), random.choice((zipfile.ZIP_STORED,) * 4 + (zipfile.ZIP_DEFLATED,))
-    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(stream, "w", kind) as new:
-        for info in old.infolist():
-            content = old.read(info)
-            if random.random() < 0.4:
-                content = array_bytes(random, content, [content])
-            if kind == zipfile.ZIP_DEFLATED and random.random() < 0.3:
-                content += bytes(1 << 22)
-            name = random.choice((info.filename,) * 8 + ("state/x.npy", "model/.npy", "x"))
-            if name not in new.NameToInfo:
-                new.writestr(name, content)
-    return stream.getvalue()
-
-
-def _evidence(random: Random, bundle: bytes, others: Sequence[bytes]) -> bytes:
-    """One file of the bundle bent, and the manifest made to fit it as a rule."""
-    contents = _members(bundle)
-    name = random.choice(sorted(contents))
-    match random.randrange(12):
-        case 0:
-            del contents[name]
-        case 1:
-            contents[random.choice(("x", "rounds/0009/sum.bin", "rounds/x"))] = contents[name]
-        case 2:
-            contents[name] = contents[random.choice(sorted(contents))]
-        case _:
-            contents[name] = _bent_file(random, name, contents[name])
-    folder = _folder() / "bent"
-    _laid_out(contents, folder)
-    if name != "manifest.json" or random.random() < 0.3:
-        write_manifest(folder)
-    return _bundle(folder)
-
-
-def _true_model(_: bytes, value: Any) -> bool:
-    """Evidence that verifies leads to the model that the run led to, whatever else it says."""
-    return bool(value.final_hash == verify(run().evidence).final_hash)
-
-
 # --- a site's own disk --------------------------------------------------------------------------
 
 _RECORDS = (b"first", b"second record", bytes(300), b"\x00last\x00")
@@ -217,22 +105,22 @@ def _journal(path: Path) -> list[bytes]:
 
 
 def _disk(data: bytes) -> Any:
-    folder = _folder() / "disk"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
-    Disk(folder).save(_BLOBS)
-    (folder / "manifest.json").write_bytes(data)
-    return Disk(folder).load()
+    place = folder() / "disk"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(mode=0o700)
+    Disk(place).save(_BLOBS)
+    (place / "manifest.json").write_bytes(data)
+    return Disk(place).load()
 
 
 _BLOBS = {"facts": b"{}", "parent0.model": bytes(40)}
 
 
 def _manifest() -> bytes:
-    folder = _folder() / "kept"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    Disk(folder).save(_BLOBS)
-    return (folder / "manifest.json").read_bytes()
+    place = folder() / "kept"
+    place.mkdir(mode=0o700, exist_ok=True)
+    Disk(place).save(_BLOBS)
+    return (place / "manifest.json").read_bytes()
 
 
 def decoders() -> list[Decoder]:
@@ -286,16 +174,6 @@ def decoders() -> list[Decoder]:
             refusals=(WireError, AccountantLost, ConfigurationError),
             constant=_FILE,
             share=2,
-        ),
-        Decoder(
-            name="evidence",
-            read=_verified,
-            corpus=(_bundle(run().evidence),),
-            mutate=_evidence,
-            faithful=_true_model,
-            refusals=(EvidenceError,),
-            constant=1 << 24,
-            share=1,
         ),
         Decoder(
             name="journal",

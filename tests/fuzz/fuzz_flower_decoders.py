@@ -42,8 +42,14 @@ from flwr_swarm.protocol.messages import (
     RecallRequest,
     ReportRequest,
 )
-from flwr_swarm.protocol.payload import decode_arrays, decode_layout, encode_arrays, plain_hash
-from flwr_swarm.protocol.payload import encode_layout, encode_plain
+from flwr_swarm.protocol.payload import (
+    decode_arrays,
+    decode_layout,
+    encode_arrays,
+    encode_layout,
+    encode_plain,
+    plain_hash,
+)
 from flwr_swarm.protocol.terms import Terms
 
 

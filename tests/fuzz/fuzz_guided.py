@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING
 
 import atheris
@@ -67,13 +67,13 @@ def run(*, count: int, seed: int, seconds: int, name: str | None) -> int:
 
 
 def _bending(decoders: list[Decoder]):  # type: ignore[no-untyped-def]
-    from fuzz_bytes import blind
+    from fuzz_bytes import blind, repeatable
     from fuzz_plan import mutant
 
     shares = [decoder.share for decoder in decoders]
 
     def bend(data: bytes, longest: int, seed: int) -> bytes:
-        random = Random(seed)
+        random = repeatable(seed)
         index = data[0] % len(decoders) if data else 0
         if random.random() < _FRESH:
             (index,) = random.choices(range(len(decoders)), shares)
@@ -90,8 +90,6 @@ def _bending(decoders: list[Decoder]):  # type: ignore[no-untyped-def]
 
 
 def _tell_at_end(decoders: list[Decoder], tried: Counter[str]) -> None:
-    import atexit
-
     def tell() -> None:
         for decoder in decoders:
             print(f"{decoder.name:28} {tried[decoder.name]:9} tried")

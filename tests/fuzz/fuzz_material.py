@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import json
-import sys
 import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
-
-for folder in ("encryption", "flower", "chain"):
-    sys.path.insert(0, str(Path(__file__).parent.parent / folder))
 
 import numpy as np
 from chain_support import Swarm, frozen_chain, key_of
 from encryption_support import (
     dealt_to,
-    deterministic,
     key_pairs,
     openings_of,
     round_context,
     seal_all,
 )
 from flwr.app import RecordDict
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # Flower's typer still uses a deprecated name of click's
-    from swarm_bench import Bench
+from fuzz_folder import folder
+from swarm_bench import Bench
 
 from flwr_swarm.chain.history import export
 from flwr_swarm.encryption import Sealed, ThresholdScheme
 from flwr_swarm.encryption.complaint import complain
 from flwr_swarm.encryption.parameters import DEFAULT
-from flwr_swarm.protocol.types import Kind
 
 SCHEME = ThresholdScheme()
 HOLDERS = 3
@@ -85,9 +76,9 @@ class Run:
 
 
 @cache
-def run(encryption: str = "threshold") -> Run:
+def run() -> Run:
     """Two rounds of three members."""
-    directory = Path(mkdtemp(prefix="fuzz-run-")) / "run"
+    directory = folder() / "run"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Bench(directory, nodes=HOLDERS) as bench:

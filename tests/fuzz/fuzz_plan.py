@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,10 +11,12 @@ from pathlib import Path
 from random import Random
 
 import fuzz_chain_decoders
+import fuzz_evidence_decoders
 import fuzz_file_decoders
 import fuzz_flower_decoders
+import fuzz_node_decoders
 import fuzz_wire_decoders
-from fuzz_bytes import blind
+from fuzz_bytes import blind, repeatable
 from fuzz_decoder import Decoder, Finding
 
 _BLIND = 0.25
@@ -27,7 +30,9 @@ def all_decoders() -> tuple[Decoder, ...]:
         *fuzz_wire_decoders.decoders(),
         *fuzz_flower_decoders.decoders(),
         *fuzz_chain_decoders.decoders(),
+        *fuzz_node_decoders.decoders(),
         *fuzz_file_decoders.decoders(),
+        *fuzz_evidence_decoders.decoders(),
     )
     for decoder in found:
         decoder.settle()
@@ -58,9 +63,13 @@ class Plan:
 
     def case(self, number: int) -> tuple[Decoder, bytes]:
         """Decoder and input of one number."""
-        random = Random(f"{self.seed}/{number}")
+        return self.drawn(number), mutant(self.drawn(number), repeatable(f"{self.seed}/{number}"))
+
+    def drawn(self, number: int) -> Decoder:
+        """Whose input it is."""
+        random = repeatable(f"{self.seed}/{number}/whose")
         (decoder,) = random.choices(self.decoders, [d.share for d in self.decoders])
-        return decoder, mutant(decoder, random)
+        return decoder
 
     def check(self, number: int) -> tuple[Decoder, bool]:
         """Try one; whether it was accepted.
@@ -87,8 +96,6 @@ class Plan:
 
 def keep(data: bytes) -> Path:
     """Write an input where it can be found again."""
-    import tempfile
-
     folder = Path(tempfile.gettempdir()) / "flwr-swarm-fuzz"
     folder.mkdir(exist_ok=True)
     path = folder / hashlib.sha256(data).hexdigest()[:16]

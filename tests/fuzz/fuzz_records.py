@@ -90,8 +90,17 @@ def _field(random: Random, fields: ConfigRecord, other: ConfigRecord) -> None:
                     "x" * 5000,
                     b"",
                     b"[" * 999,
+                    [],
+                    [0],
+                    [1, 0],
+                    [3, 3],
+                    [-1],
+                    [256],
+                    list(range(300)),
+                    [0.5],
+                    ["a"],
+                    [b"a"],
                 )
-                + ([], [0], [1, 0], [3, 3], [-1], [256], list(range(300)), [0.5], ["a"], [b"a"])
             )
             return
     if type(old) is int:
@@ -130,7 +139,15 @@ def _blob(random: Random, record: ArrayRecord, other: ArrayRecord) -> None:
     record[name] = Array(dtype=dtype, shape=(len(data),), stype=stype, data=data)
 
 
-_SHAPES = (b"(0,)", b"()", b"(1099511627776,)", b"(9223372036854775807, 0)", b"(4, 4)", b"(-1,)")
+_SHAPES = (
+    b"(0,)",
+    b"()",
+    b"(134217728,)",
+    b"(1099511627776,)",
+    b"(9223372036854775807, 0)",
+    b"(4, 4)",
+    b"(-1,)",
+)
 _DTYPES = (b"|O", b"<f8", b"<f0", b"<i3", b"<U9", b"|V3", b">f4", b"<c16", b"f4,f4", b"|S10")
 
 

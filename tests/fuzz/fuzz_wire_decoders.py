@@ -7,10 +7,11 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from encryption_support import dealt_to, key_pairs, round_context
+import numpy as np
+from encryption_support import Q, dealt_to, key_pairs, round_context
 from fuzz_bytes import blind
 from fuzz_decoder import Decoder
-from fuzz_frames import POINTS, RESIDUES, framed
+from fuzz_frames import ORDER, POINTS, RESIDUES, framed
 from fuzz_material import HOLDERS, SCHEME, frames, sealed
 
 from flwr_swarm._exceptions import OpeningRejected, ShareRefused, WireError
@@ -48,6 +49,23 @@ def _reader(kind: str) -> Callable[[bytes], Any]:
     return read
 
 
+def _well_formed(value: Any) -> bool:
+    """What the wire's description says of numbers, whichever way they are encoded."""
+    fields = vars(value)
+    residues = [fields[n] for n in ("residues", "coefficients") if n in fields]
+    seats = [fields[n] for n in ("sender", "receiver", "dealer", "holder") if n in fields]
+    senders = fields.get("senders", ())
+    proven = (fields.get("revealed") or (b"",))[1:]
+    return (
+        all(int(r.max()) < Q and r.dtype == np.uint64 for r in residues)
+        and all(0 <= seat < 256 for seat in (*seats, *senders))
+        and list(senders) == sorted(set(senders))
+        and all(number < ORDER for number in proven)
+        and fields.get("threshold", 2) in range(2, 257)
+        and fields.get("summands", 1) in range(1, 257)
+    )
+
+
 def _framed(kind: str) -> Decoder:
     writer = _WRITERS[kind]
     return Decoder(
@@ -55,7 +73,7 @@ def _framed(kind: str) -> Decoder:
         read=_reader(kind),
         corpus=frames()[kind],
         mutate=framed,
-        faithful=lambda data, value: writer(value) == data,
+        faithful=lambda data, value: _well_formed(value) and writer(value) == data,
         per_byte=4,
         share=6,
     )
