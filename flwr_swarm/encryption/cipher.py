@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
-from . import modular
+from .engines import Engine, engine_for
 from .modular import Residues
-from .packing import pack, unpack, without_filling
-from .parameters import MODULUS, RingParameters
+from .packing import without_filling
+from .parameters import DEGREE, RingParameters
 from .randomness import Stream
-from .ring import GROUP, Multiplier
-from .scaling import scale_down, scale_up
-from .wire import Ciphertext, pack_residues, write_ciphertext
+from .ring import GROUP
+from .wire import Ciphertext, draft_ciphertext
+
+_MOST_THREADS: Final = 8
 
 
 def encrypt(
@@ -22,6 +30,7 @@ def encrypt(
     seed: bytes,
     stream: Stream,
     parameters: RingParameters,
+    engine: Engine | None = None,
 ) -> bytes:
     """The wire form of c_k = a_k*s + e_k + round(q/t * m_k) for all chunks k of `lanes`.
 
@@ -35,25 +44,31 @@ def encrypt(
         The round's common seed, from which the a_k follow.
     stream : Stream
         Source of the errors.
+    engine : Engine, optional
+        Whichever; the bytes are the same.
     """
-    packed = []
     chunks, width = parameters.chunks(lanes.size), parameters.lanes_per_chunk
-    with Multiplier(seed=seed, factor=secret) as multiplier:
+    engine = engine or engine_for(chunks)
+    draft = draft_ciphertext(lanes.size, parameters)
+    with (
+        engine.cipher(seed=seed, secret=secret, parameters=parameters) as cipher,
+        _workers(engine, chunks) as run,
+    ):
         for first in range(0, chunks, GROUP):
-            count = min(GROUP, chunks - first)
-            part = lanes[first * width : (first + count) * width]
-            total = scale_up(pack(part, parameters, chunks=count), parameters)
-            total += stream.errors(total.size).reshape(total.shape)
-            # Message and error are in [-42, q): one q keeps the sum positive and below 3q.
-            total += MODULUS
-            residues = total.view(np.uint64)
-            residues += multiplier.products(first, count)
-            packed.append(pack_residues(modular.reduce_once(modular.reduce_once(residues))))
-    return write_ciphertext(lanes.size, packed, parameters)
+            last = min(first + GROUP, chunks)
+            part = lanes[first * width : last * width]
+            coins = stream.coins((last - first) * DEGREE)
+            run(cipher.encrypt, part, first=first, coins=coins, out=draft.chunks(first, last))
+    return draft.finish()
 
 
 def decrypt(
-    total: Ciphertext, *, secret: Residues, seed: bytes, parameters: RingParameters
+    total: Ciphertext,
+    *,
+    secret: Residues,
+    seed: bytes,
+    parameters: RingParameters,
+    engine: Engine | None = None,
 ) -> NDArray[np.uint64]:
     """The lane sums of `total` under the sum of its keys.
 
@@ -64,12 +79,44 @@ def decrypt(
         than the lanes.
     """
     chunks, width = len(total.residues), parameters.lanes_per_chunk
+    engine = engine or engine_for(chunks)
     sums = np.empty(chunks * width, dtype=np.uint64)
-    with Multiplier(seed=seed, factor=secret) as multiplier:
+    with (
+        engine.cipher(seed=seed, secret=secret, parameters=parameters) as cipher,
+        _workers(engine, chunks) as run,
+    ):
         for first in range(0, chunks, GROUP):
             rows = total.residues[first : first + GROUP]
-            noisy = modular.subtract(rows, multiplier.products(first, len(rows)))
-            messages = scale_down(noisy, included=total.summands, parameters=parameters)
             part = sums[first * width : (first + len(rows)) * width]
-            unpack(messages, parameters, out=part)
+            run(cipher.decrypt, rows, first=first, included=total.summands, out=part)
     return without_filling(sums, total.lanes)
+
+
+@contextmanager
+def _workers(engine: Engine, chunks: int) -> Iterator[Callable[..., None]]:
+    """A function that runs jobs, on all cores where that helps; all are done at the end.
+
+    Few jobs wait at a time, so that their inputs take little memory.
+    """
+    threads = min(_cores(), _MOST_THREADS, -(-chunks // GROUP))
+    if not engine.parallel or threads == 1:
+        yield lambda job, *values, **named: job(*values, **named)
+        return
+    waiting: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+
+        def run(job: Callable[..., None], *values: object, **named: object) -> None:
+            if len(waiting) > 2 * threads:
+                waiting.popleft().result()
+            waiting.append(pool.submit(job, *values, **named))
+
+        yield run
+        for job in waiting:
+            job.result()
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

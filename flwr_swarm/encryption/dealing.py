@@ -26,13 +26,14 @@ from flwr_swarm._exceptions import ConfigurationError
 from . import edwards
 from .context import PROTOCOL, RoundContext
 from .dealing_wire import Proof, write_proof
+from .dense import pack_residues
 from .envelope import Channel, seal_share
 from .hashes import envelope_hash
 from .modular import Residues, add, inner
 from .parameters import DEGREE, RingParameters
 from .randomness import RandomBytes, draw, expand_public, uniform
 from .shamir import evaluate, polynomial
-from .wire import MASKS, pack_residues
+from .wire import MASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +94,8 @@ def deal(
     hashes = [envelope_hash(envelope, parameters) for envelope in envelopes]
     point = signer.public_key().public_bytes_raw()
     transcript = _transcript(context, sender, threshold, point, hashes)
-    stacked = np.stack(coefficients)
-    combined = _combinations(transcript, stacked)
-    for one in (stacked, *coefficients):
+    combined = _combinations(transcript, coefficients)
+    for one in (extended, coefficients):
         one.fill(0)
     proof = Proof(
         sender=sender,
@@ -134,7 +134,7 @@ def fits(
 ) -> bool:
     """Whether a share of key and masks is the one that the proof speaks of."""
     transcript = _transcript(context, proof.sender, proof.threshold, proof.ephemeral, hashes)
-    expected = evaluate(list(proof.coefficients), receiver + 1)
+    expected = evaluate(proof.coefficients, receiver + 1)
     return bool(np.array_equal(_combinations(transcript, share[np.newaxis])[0], expected))
 
 

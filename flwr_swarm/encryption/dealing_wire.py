@@ -8,6 +8,7 @@ from typing import Final
 
 from flwr_swarm._exceptions import WireError
 
+from .dense import pack_residues, unpack_residues
 from .edwards import ORDER
 from .modular import Residues
 from .parameters import MAX_MEMBERS, RingParameters
@@ -18,9 +19,7 @@ from .wire import (
     check_member,
     fields,
     frame,
-    pack_residues,
     unframe,
-    unpack_residues,
 )
 
 _PROOF = struct.Struct("<HH")

@@ -15,10 +15,11 @@ from flwr_swarm._exceptions import ConfigurationError, WireError
 
 from . import hpke
 from .context import PROTOCOL, RoundContext
+from .dense import pack_residues, unpack_residues
 from .modular import Residues
 from .parameters import DEGREE, RingParameters
 from .randomness import RandomBytes, draw
-from .wire import KEY_BYTES, MASKS, Envelope, pack_residues, unpack_residues, write_envelope
+from .wire import KEY_BYTES, MASKS, Envelope, write_envelope
 
 
 def generate_encryption_key(random: RandomBytes) -> tuple[bytes, bytes]:

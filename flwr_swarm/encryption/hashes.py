@@ -11,6 +11,7 @@ from flwr_swarm._octets import Octets
 from . import wire
 from .context import PROTOCOL
 from .dealing_wire import read_proof
+from .dense import pack_residues
 from .parameters import DEFAULT, RingParameters
 
 
@@ -50,7 +51,7 @@ def proof_hash(proof: bytes, parameters: RingParameters = DEFAULT) -> bytes:
     """32 bytes that fix the proof of a dealing; WireError if it is malformed."""
     parsed = read_proof(proof, parameters)
     numbers = parsed.sender.to_bytes(2, "big") + parsed.threshold.to_bytes(2, "big")
-    rows = wire.pack_residues(parsed.coefficients.reshape(-1))
+    rows = pack_residues(parsed.coefficients.reshape(-1))
     return _digest(b"proof", parameters.tag, numbers, parsed.ephemeral, rows, parsed.signature)
 
 

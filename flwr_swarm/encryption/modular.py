@@ -60,6 +60,25 @@ def multiply(left: Residues, right: Residues | np.uint64) -> Residues:
     return reduce_once((total & _LOW60) + (total >> _60) * _FOLD)
 
 
+def horner(coefficients: Residues, point: int) -> Residues:
+    """The polynomials whose coefficients are these rows, constant first, at a point below 2^9."""
+    x = np.uint64(point)
+    value = coefficients[-1].copy()
+    for coefficient in coefficients[-2::-1]:
+        # A value below 2^60 + 2^16 in halves: all sums stay below 2^62, and fold to such a value.
+        high = value >> _30
+        high *= x
+        value &= _LOW30
+        value *= x
+        value += coefficient
+        value += (high & _LOW30) << _30
+        value += (high >> _30) * _FOLD
+        over = value >> _60
+        value &= _LOW60
+        value += over * _FOLD
+    return reduce_once(value)
+
+
 def inner(left: Residues, right: Residues) -> Residues:
     """<left, right> mod q over the last axis, for up to 2^34 terms; the right one broadcasts."""
     products = multiply(left, right)

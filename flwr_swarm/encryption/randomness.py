@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -56,13 +57,11 @@ def expand_public(domain: bytes, count: int, modulus: int = MODULUS) -> NDArray[
         words += count
 
 
-def public_matrix_row(
-    seed: bytes, row: int, count: int, modulus: int = MODULUS
-) -> NDArray[np.uint64]:
-    """`count` residues, uniform mod `modulus`, of row `row` of the matrix that `seed` stands for.
+class MatrixRow:
+    """The key stream of row `row` of the matrix that `seed` stands for.
 
     AES-256 in counter mode under the public seed, as FrodoKEM makes its matrix (Alkim et al. 2021,
-    section 2.4), read as in `expand_public`. Rows are 2^96 blocks apart.
+    section 2.4). Rows are 2^96 blocks apart.
 
     Parameters
     ----------
@@ -70,17 +69,49 @@ def public_matrix_row(
         32 bytes that nobody could choose freely.
     row : int
         Below 2^32.
-    count : int
-    modulus : int
     """
-    start = modes.CTR(row.to_bytes(4, "big") + bytes(12))
-    keystream = Cipher(algorithms.AES(seed), start).encryptor()
+
+    __slots__ = ("_cipher",)
+
+    def __init__(self, seed: bytes, row: int) -> None:
+        start = modes.CTR(row.to_bytes(4, "big") + bytes(12))
+        self._cipher = Cipher(algorithms.AES(seed), start).encryptor()
+
+    def words(self, count: int) -> NDArray[np.uint64]:
+        """The next `count` 64-bit words."""
+        return np.frombuffer(self._cipher.update(bytes(8 * count)), dtype="<u8")
+
+
+def public_matrix_row(
+    seed: bytes, row: int, count: int, modulus: int = MODULUS
+) -> NDArray[np.uint64]:
+    """`count` residues, uniform mod `modulus`, of a `MatrixRow`, read as in `expand_public`."""
+    stream = MatrixRow(seed, row)
     parts, found = [], 0
     while found < count:
-        words = np.frombuffer(keystream.update(bytes(8 * count)), dtype="<u8")
-        parts.append(below_modulus(words, modulus))
+        parts.append(below_modulus(stream.words(count), modulus))
         found += parts[-1].size
     return parts[0] if len(parts) == 1 else np.concatenate(parts)[:count]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Coins:
+    """84 fair coins for each error: 64 in a word, 20 in the low bits of another."""
+
+    words: NDArray[np.uint64]
+    spare: NDArray[np.uint32]
+
+    def errors(self) -> NDArray[np.int64]:
+        """Centred binomial errors with eta = 42, in [-42, 42].
+
+        The difference of two sums of 42 fair coins has the distribution of one sum of 84, less
+        42: half of the coins are turned over.
+        """
+        spare = np.uint32((1 << (2 * ETA - 64)) - 1)
+        heads = np.bitwise_count(self.words).astype(np.int64)
+        heads += np.bitwise_count(self.spare & spare)
+        heads -= ETA
+        return heads
 
 
 class Stream:
@@ -100,14 +131,10 @@ class Stream:
         """`count` uniform 32-bit words."""
         return np.frombuffer(self._cipher.update(bytes(4 * count)), dtype="<u4")
 
-    def errors(self, count: int) -> NDArray[np.int64]:
-        """`count` centred binomial errors with eta = 42, in [-42, 42].
+    def coins(self, count: int) -> Coins:
+        """Coins for `count` errors."""
+        return Coins(words=self.words64(count), spare=self.words32(count))
 
-        The difference of two sums of 42 fair coins has the distribution of one sum of 84, less
-        42: half of the coins are turned over.
-        """
-        spare = np.uint32((1 << (2 * ETA - 64)) - 1)
-        coins = np.bitwise_count(self.words64(count)).astype(np.int64)
-        coins += np.bitwise_count(self.words32(count) & spare)
-        coins -= ETA
-        return coins
+    def errors(self, count: int) -> NDArray[np.int64]:
+        """`count` errors: see `Coins.errors`."""
+        return self.coins(count).errors()

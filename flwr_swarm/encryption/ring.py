@@ -166,9 +166,14 @@ def _engine() -> _Engine:
     return _Engine()
 
 
+def common_key(seed: bytes) -> bytes:
+    """The key of the matrix whose rows are the round's a_k."""
+    return hashlib.sha256(PROTOCOL + b"a\0" + seed).digest()
+
+
 def common_polynomial(seed: bytes, chunk: int) -> NDArray[np.uint64]:
     """a_k of chunk `chunk` in NTT form, the same for all who know the round's `seed`."""
-    return public_matrix_row(hashlib.sha256(PROTOCOL + b"a\0" + seed).digest(), chunk, DEGREE)
+    return public_matrix_row(common_key(seed), chunk, DEGREE)
 
 
 class Multiplier:

@@ -29,6 +29,7 @@ from . import modular, wire
 from .cipher import decrypt, encrypt
 from .context import RoundContext
 from .dealing import Dealt, check_holders, deal
+from .engines import engine_for
 from .envelope import public_key_of
 from .holding import complaints, held_share
 from .key import OneTimeKey
@@ -162,7 +163,7 @@ class ThresholdScheme:
                 f"ciphertexts of {total.lanes} and of {term.lanes} lanes do not add up; "
                 "all members must train the same model"
             )
-        modular.accumulate(total.residues, term.residues)
+        engine_for(len(total.residues)).accumulate(total.residues, term.residues)
         return wire.Ciphertext(
             lanes=total.lanes, residues=total.residues, summands=total.summands + term.summands
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from flwr_swarm._exceptions import ConfigurationError
 
+from .engines import engine_for
 from .modular import Residues, add, multiply
 from .parameters import MAX_MEMBERS, MODULUS
 from .randomness import RandomBytes, uniform
@@ -28,20 +29,20 @@ def check_threshold(threshold: int, holders: int) -> None:
         )
 
 
-def evaluate(coefficients: Sequence[Residues], point: int) -> Residues:
-    """The polynomial with these coefficients, constant first, at `point`, by Horner's rule."""
-    x = np.uint64(point)
-    value = coefficients[-1]
-    for coefficient in reversed(coefficients[:-1]):
-        value = add(multiply(value, x), coefficient)
-    return value
+def evaluate(coefficients: Residues, point: int) -> Residues:
+    """The polynomials whose coefficients are these rows, constant first, at `point`, 0 to 256."""
+    return engine_for(len(coefficients)).horner(coefficients, point)
 
 
-def polynomial(secret: Residues, *, threshold: int, random: RandomBytes) -> list[Residues]:
+def polynomial(secret: Residues, *, threshold: int, random: RandomBytes) -> Residues:
     """Coefficients, constant first, of a random polynomial of degree threshold - 1 with `secret`
-    at 0; the secret's own array is the first.
+    at 0; (threshold, n) uint64, to be overwritten by who asked for it.
     """
-    return [secret, *(uniform(random, secret.size) for _ in range(threshold - 1))]
+    rows = np.empty((threshold, secret.size), dtype=np.uint64)
+    rows[0] = secret
+    for row in rows[1:]:
+        row[:] = uniform(random, secret.size)
+    return rows
 
 
 def split(secret: Residues, *, threshold: int, holders: int, random: RandomBytes) -> list[Residues]:
@@ -50,7 +51,7 @@ def split(secret: Residues, *, threshold: int, holders: int, random: RandomBytes
     Parameters
     ----------
     secret : (n,) uint64
-        Residues below q. The one-time key's own array; it is not kept.
+        Residues below q.
     threshold, holders : int
     random : callable
         Source of the coefficients, used without expansion.
@@ -62,7 +63,9 @@ def split(secret: Residues, *, threshold: int, holders: int, random: RandomBytes
     """
     check_threshold(threshold, holders)
     coefficients = polynomial(secret, threshold=threshold, random=random)
-    return [evaluate(coefficients, holder + 1) for holder in range(holders)]
+    shares = [evaluate(coefficients, holder + 1) for holder in range(holders)]
+    coefficients.fill(0)
+    return shares
 
 
 def interpolation_weights(holders: Sequence[int], *, at: int) -> list[int]:

@@ -1,32 +1,32 @@
 """The wire: one strict, bounded, canonical encoding; whatever else arrives is a WireError.
 
-A message is a magic number, version, kind, the ring's tag, a body of fixed layout, and a SHA-256
-of everything before it under a domain tag. Residues are packed to 60 bits, two in 15 bytes, and
-each must be below q. A message has exactly one encoding, so its hash may stand for its content.
+A message is a magic number, version, kind, the ring's tag, a body of fixed layout, and a BLAKE3
+hash of everything before it under a domain of its own. Residues are packed to 60 bits, two in 15
+bytes, and each must be below q. A message has exactly one encoding, so its hash may stand for its
+content.
 """
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import SEEK_CUR, BytesIO
 from itertools import pairwise
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
+from blake3 import blake3
 
 from flwr_swarm._exceptions import WireError
 from flwr_swarm._octets import Octets
 
-from .context import PROTOCOL
+from .dense import POLYNOMIAL_BYTES, pack_residues, unpack_residues
+from .engines import engine_for
 from .modular import Residues
-from .parameters import DEGREE, MAX_MEMBERS, MODULUS, RingParameters
+from .parameters import DEGREE, MAX_MEMBERS, RingParameters
 
 MAX_LANES: Final = 1 << 28
 """Longest update that is accepted: 268 million lanes, 1 GB."""
-POLYNOMIAL_BYTES: Final = DEGREE // 2 * 15
 MASKS: Final = 4
 """Residues that are shared with a key and hide it in the proof: even in number, for packing."""
 KEY_BYTES: Final = 32
@@ -34,13 +34,9 @@ SEALED_BYTES: Final = (DEGREE + MASKS) // 2 * 15 + 16
 """A share of key and masks, and the tag of the AEAD."""
 
 _MAGIC = b"FSWM"
-_VERSION: Final = 2
+_VERSION: Final = 3
 _HEADER = struct.Struct("<4sBB8s")
 _CHECKSUM: Final = 32
-_PAIR: Final = 15
-"""Bytes of two residues."""
-_LOW60 = np.uint64((1 << 60) - 1)
-_4, _56 = np.uint64(4), np.uint64(56)
 CIPHERTEXT, AGGREGATE, ENVELOPE, OPENING, PROOF, COMPLAINT = 1, 2, 3, 4, 5, 6
 _NAMES = {
     CIPHERTEXT: "ciphertext",
@@ -85,44 +81,9 @@ class Opening:
     residues: Residues
 
 
-def pack_residues(residues: Residues) -> bytes:
-    """Residues in 60 bits each, little-endian; their number is even."""
-    pairs = residues.reshape(-1, 2)
-    data = bytearray(_PAIR * len(pairs))
-    first, second = _words(data)
-    first[:] = pairs[:, 0]
-    # Written last: of the byte that both touch it holds all, the upper half of `first` is zero.
-    np.left_shift(pairs[:, 1], _4, out=second)
-    second |= pairs[:, 0] >> _56
-    return bytes(data)
-
-
-def unpack_residues(data: bytes | memoryview) -> Residues:
-    """Residues of `pack_residues`; WireError if any is not below q or the length is odd."""
-    if len(data) % _PAIR:
-        raise WireError(f"residues take a multiple of {_PAIR} bytes, got {len(data)}")
-    first, second = _words(data)
-    pairs = np.empty((len(first), 2), dtype=np.uint64)
-    np.bitwise_and(first, _LOW60, out=pairs[:, 0])
-    np.right_shift(second, _4, out=pairs[:, 1])
-    if pairs.max(initial=0) >= MODULUS:
-        raise WireError("a residue is not below the modulus; ask the sender for the message again")
-    return pairs.reshape(-1)
-
-
-def _words(data: bytes | bytearray | memoryview) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Bytes 0 to 7 and bytes 7 to 14 of each pair, as little-endian words that lie in `data`."""
-    shape = (len(data) // _PAIR,)
-    if not shape[0]:  # numpy takes no offset into an empty buffer
-        return np.empty(0, dtype="<u8"), np.empty(0, dtype="<u8")
-    return (
-        np.ndarray(shape, dtype="<u8", buffer=data, strides=(_PAIR,)),
-        np.ndarray(shape, dtype="<u8", buffer=data, strides=(_PAIR,), offset=7),
-    )
-
-
-def _checksum(parts: Sequence[bytes | memoryview]) -> bytes:
-    digest = hashlib.sha256(PROTOCOL + b"wire\0")
+def _checksum(*parts: bytes | memoryview) -> bytes:
+    """BLAKE3 (O'Connor et al. 2020) in its mode for deriving keys, which keeps uses apart."""
+    digest = blake3(derive_key_context="flwr_swarm/v1/wire")
     for part in parts:
         digest.update(part)
     return digest.digest()
@@ -131,7 +92,39 @@ def _checksum(parts: Sequence[bytes | memoryview]) -> bytes:
 def frame(kind: int, body: Sequence[bytes], parameters: RingParameters) -> bytes:
     """The one message of this kind with this body."""
     parts = [_HEADER.pack(_MAGIC, _VERSION, kind, parameters.tag), *body]
-    return b"".join([*parts, _checksum(parts)])
+    return b"".join([*parts, _checksum(*parts)])
+
+
+class Draft:
+    """A message of polynomials that are written in place, so that it lies in memory once.
+
+    Parameters
+    ----------
+    kind : int
+    head : bytes
+        What stands before the polynomials.
+    chunks : int
+    parameters : RingParameters
+    """
+
+    def __init__(self, kind: int, head: bytes, chunks: int, parameters: RingParameters) -> None:
+        self._buffer = BytesIO()
+        self._buffer.write(_HEADER.pack(_MAGIC, _VERSION, kind, parameters.tag) + head)
+        self._start = self._buffer.tell()
+        self._buffer.seek(chunks * POLYNOMIAL_BYTES, SEEK_CUR)
+        self._buffer.write(bytes(_CHECKSUM))
+        self._view = self._buffer.getbuffer()
+
+    def chunks(self, first: int, last: int) -> memoryview:
+        """The place of polynomials `first` to `last` - 1."""
+        start = self._start + first * POLYNOMIAL_BYTES
+        return self._view[start : self._start + last * POLYNOMIAL_BYTES]
+
+    def finish(self) -> bytes:
+        """The message. Nobody may hold a place in it any more."""
+        self._view[-_CHECKSUM:] = _checksum(self._view[:-_CHECKSUM])
+        self._view.release()
+        return self._buffer.getvalue()
 
 
 def unframe(data: Octets, kind: int, parameters: RingParameters) -> memoryview:
@@ -155,7 +148,7 @@ def unframe(data: Octets, kind: int, parameters: RingParameters) -> memoryview:
             "all members must run the same terms"
         )
     view = memoryview(data)
-    if _checksum([view[:-_CHECKSUM]]) != view[-_CHECKSUM:]:
+    if _checksum(view[:-_CHECKSUM]) != view[-_CHECKSUM:]:
         raise WireError(f"the {name}'s checksum does not match: it was altered on its way")
     return view[_HEADER.size : -_CHECKSUM]
 
@@ -191,12 +184,17 @@ def _read_polynomials(
         raise WireError(
             f"{lanes} lanes take {expected} bytes of residues, the {name} holds {len(body)}"
         )
-    return unpack_residues(body).reshape(-1, DEGREE)
+    return engine_for(len(body) // POLYNOMIAL_BYTES).unpack(body)
 
 
 def write_ciphertext(lanes: int, packed: Sequence[bytes], parameters: RingParameters) -> bytes:
     """One member's ciphertext from its chunks' residues, already packed, in order."""
     return frame(CIPHERTEXT, [_LANES.pack(lanes), *packed], parameters)
+
+
+def draft_ciphertext(lanes: int, parameters: RingParameters) -> Draft:
+    """One member's ciphertext, its polynomials still to be written."""
+    return Draft(CIPHERTEXT, _LANES.pack(lanes), parameters.chunks(lanes), parameters)
 
 
 def read_ciphertext(data: Octets, parameters: RingParameters) -> Ciphertext:
@@ -210,7 +208,11 @@ def read_ciphertext(data: Octets, parameters: RingParameters) -> Ciphertext:
 def write_aggregate(total: Ciphertext, parameters: RingParameters) -> bytes:
     """The sum of `total.summands` ciphertexts."""
     counts = _SUM.pack(total.lanes, total.summands)
-    return frame(AGGREGATE, [counts, pack_residues(total.residues)], parameters)
+    chunks = len(total.residues)
+    draft = Draft(AGGREGATE, counts, chunks, parameters)
+    with draft.chunks(0, chunks) as out:
+        engine_for(chunks).pack(total.residues, out=out)
+    return draft.finish()
 
 
 def read_aggregate(data: Octets, parameters: RingParameters) -> Ciphertext:

@@ -13,12 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr_swarm.encryption import RoundContext, edwards, hpke
 from flwr_swarm.encryption.dealing import _combinations, _signed, _transcript
 from flwr_swarm.encryption.dealing_wire import Proof, read_proof, write_proof
+from flwr_swarm.encryption.dense import pack_residues
 from flwr_swarm.encryption.envelope import Channel
 from flwr_swarm.encryption.hashes import envelope_hash
 from flwr_swarm.encryption.parameters import DEFAULT, RingParameters
 from flwr_swarm.encryption.randomness import uniform
 from flwr_swarm.encryption.shamir import evaluate, polynomial
-from flwr_swarm.encryption.wire import MASKS, Envelope, pack_residues, write_envelope
+from flwr_swarm.encryption.wire import MASKS, Envelope, write_envelope
 
 Q = 2**60 - 2**14 + 1
 SMALL_ORDER = [

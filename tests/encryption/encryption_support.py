@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
 from flwr_swarm.encryption import (
@@ -114,8 +115,8 @@ def openings_of(
 def frame(kind: int, body: bytes, parameters: RingParameters | None = None) -> bytes:
     """The frame of the wire format, written a second time from its description."""
     tag = (parameters or RingParameters()).tag
-    message = struct.pack("<4sBB8s", b"FSWM", 2, kind, tag) + body
-    return message + hashlib.sha256(b"flwr_swarm/v1/wire\0" + message).digest()
+    message = struct.pack("<4sBB8s", b"FSWM", 3, kind, tag) + body
+    return message + blake3(message, derive_key_context="flwr_swarm/v1/wire").digest()
 
 
 def pack60(residues: Sequence[int]) -> bytes:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from flwr_swarm._exceptions import OpeningRejected
 from flwr_swarm.encryption import RingParameters, ThresholdScheme, modular, wire
+from flwr_swarm.encryption.dense import pack_residues
 from flwr_swarm.encryption.parameters import DEFAULT, MODULUS
 from flwr_swarm.encryption.ring import common_polynomial
 from flwr_swarm.encryption.shamir import interpolation_weights
@@ -81,7 +82,7 @@ def test_what_fills_up_the_last_polynomial_is_zero() -> None:
     sealed = seal_all(scheme, [np.ones(9, np.uint32)] * 2, holders=3, threshold=2)
     long = seal_all(scheme, [np.ones(10, np.uint32)] * 2, holders=3, threshold=2)
     cut = wire.read_ciphertext(long[0].payload, DEFAULT)
-    packed = [wire.pack_residues(chunk) for chunk in cut.residues]
+    packed = [pack_residues(chunk) for chunk in cut.residues]
     payload = wire.write_ciphertext(9, packed, DEFAULT)
     merged = scheme.merge([payload, sealed[1].payload])
     openings = openings_of(scheme, [long[0], sealed[1]], holders=3, who=[0, 1])

@@ -37,6 +37,7 @@ from flwr_swarm.encryption import (
 )
 from flwr_swarm.encryption.complaint import complain
 from flwr_swarm.encryption.dealing_wire import read_proof
+from flwr_swarm.encryption.dense import pack_residues
 from flwr_swarm.encryption.edwards import montgomery_of
 from flwr_swarm.encryption.envelope import Channel, open_share
 from flwr_swarm.encryption.parameters import DEFAULT
@@ -63,7 +64,7 @@ def share_hash(dealt: Dealt) -> str:
         context=round_context(), sender=0, receiver=1, public_key=public, ephemeral=ephemeral
     )
     share = open_share(envelope, channel, hpke.shared_secret(private, ephemeral))
-    return sha(wire.pack_residues(share))
+    return sha(pack_residues(share))
 
 
 def make() -> dict[str, object]:

@@ -31,6 +31,7 @@ from flwr_swarm.encryption import (
     wire,
 )
 from flwr_swarm.encryption.complaint import complain
+from flwr_swarm.encryption.dense import pack_residues
 from flwr_swarm.encryption.parameters import DEFAULT
 
 SCHEME = ThresholdScheme()
@@ -164,7 +165,7 @@ def test_random_bodies_in_a_right_frame_give_only_wire_errors(kind, data):
         return
     # Whatever is accepted is the one encoding of what was read.
     if kind == "ciphertext":
-        again = wire.write_ciphertext(parsed.lanes, [wire.pack_residues(parsed.residues)], DEFAULT)
+        again = wire.write_ciphertext(parsed.lanes, [pack_residues(parsed.residues)], DEFAULT)
     else:
         again = getattr(module(kind), f"write_{kind}")(parsed, DEFAULT)
     assert again == data

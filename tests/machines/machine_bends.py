@@ -18,6 +18,7 @@ from machine_world import Parcel, World, altered
 from flwr_swarm import encryption
 from flwr_swarm._exceptions import WireError
 from flwr_swarm.encryption import ThresholdScheme, wire
+from flwr_swarm.encryption.dense import pack_residues
 from flwr_swarm.encryption.parameters import DEFAULT, MODULUS
 from flwr_swarm.protocol.messages import ModelProof, OpenRequest
 from flwr_swarm.protocol.payload import aggregate_hash
@@ -136,7 +137,7 @@ def reencoded(payload: bytes) -> bytes:
         return altered(payload)
     residues = read.residues.copy()
     residues[0, 0] = (residues[0, 0] + np.uint64(1)) % np.uint64(MODULUS)
-    return wire.write_ciphertext(read.lanes, [wire.pack_residues(r) for r in residues], DEFAULT)
+    return wire.write_ciphertext(read.lanes, [pack_residues(r) for r in residues], DEFAULT)
 
 
 def _stale(updates: dict[int, Any], relay: Relay, number: int) -> None:

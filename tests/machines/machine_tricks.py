@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flwr_swarm.encryption import RoundContext, modular, wire
+from flwr_swarm.encryption.dense import pack_residues
 from flwr_swarm.encryption.parameters import DEFAULT, MODULUS
 from flwr_swarm.encryption.ring import common_polynomial
 from flwr_swarm.encryption.shamir import interpolation_weights
@@ -30,5 +31,5 @@ def doubled(payload: bytes) -> bytes:
     """Twice another's update, under twice its key."""
     once = wire.read_ciphertext(payload, DEFAULT)
     twice = modular.add(once.residues, once.residues)
-    packed = [wire.pack_residues(chunk) for chunk in twice]
+    packed = [pack_residues(chunk) for chunk in twice]
     return wire.write_ciphertext(once.lanes, packed, DEFAULT)
