@@ -120,6 +120,18 @@ _ENODES = (
 )
 
 
+_PARTS = (b"10.0.0.7", b"[::1]", b"0.0.0.0", b"site-1.example", b"[::ffff:1.2.3.4]", b"a_b", b"\xff", b"", b"1" * 300, b"xn--nxasmq6b", b"127.1", b"[fe80::1%25eth0]")
+_PORTS = (b"30303", b"0", b"1", b"65535", b"65536", b"+80", b"\xd9\xa1", b"", b"080", b"9" * 5000)
+_TAILS = (b"", b"?discport=0", b"?discport=65536", b"?discport=1&discport=2", b"?x=1", b"#a", b"/")
+
+
+def _addresses(random: Random, message: bytes, others: Sequence[bytes]) -> bytes:
+    node, _, _ = message.partition(b"@")
+    made = node + b"@" + random.choice(_PARTS) + b":" + random.choice(_PORTS)
+    made += random.choice(_TAILS)
+    return blind(random, made, others) if random.random() < 0.2 else made
+
+
 def _enode(data: bytes) -> Any:
     return Enode.parse(data.decode("utf-8", "surrogateescape"))
 
@@ -207,7 +219,7 @@ def decoders() -> list[Decoder]:
             name="enode",
             read=_enode,
             corpus=_ENODES,
-            mutate=blind,
+            mutate=_addresses,
             refusals=(ConfigurationError,),
             faithful=lambda _, value: Enode.parse(str(value)) == value,
             constant=1 << 18,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from random import Random
 from struct import error as too_short
 from struct import pack, unpack_from
 
+from blake3 import blake3
 from encryption_support import Q, frame
 from fuzz_bytes import blind, place
 
@@ -159,4 +159,5 @@ def _other_header(random: Random, message: bytes) -> bytes:
     at = random.randrange(HEADER)
     changed = bytearray(message[:-CHECKSUM])
     changed[at] ^= 1 << random.randrange(8)
-    return bytes(changed) + hashlib.sha256(b"flwr_swarm/v1/wire\0" + changed).digest()
+    digest = blake3(bytes(changed), derive_key_context="flwr_swarm/v1/wire").digest()
+    return bytes(changed) + digest

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -18,6 +20,8 @@ from flwr_swarm._exceptions import OpeningRejected, ShareRefused, WireError
 from flwr_swarm.encryption import dealing_wire, edwards, hpke, wire
 from flwr_swarm.encryption.complaint import upheld
 from flwr_swarm.encryption.dealing_wire import read_proof
+from flwr_swarm.encryption.dense import pack_residues
+from flwr_swarm.encryption.engines import VARIABLE
 from flwr_swarm.encryption.envelope import Channel
 from flwr_swarm.encryption.parameters import DEFAULT
 from flwr_swarm.encryption.wire import Envelope, read_envelope, write_envelope
@@ -27,7 +31,7 @@ _SHARE = 4100 // 2 * 15
 
 
 def _ciphertext_again(value: Any) -> bytes:
-    return wire.write_ciphertext(value.lanes, [wire.pack_residues(value.residues)], DEFAULT)
+    return wire.write_ciphertext(value.lanes, [pack_residues(value.residues)], DEFAULT)
 
 
 _WRITERS: dict[str, Callable[[Any], bytes]] = {
@@ -40,13 +44,27 @@ _WRITERS: dict[str, Callable[[Any], bytes]] = {
 }
 
 
-def _reader(kind: str) -> Callable[[bytes], Any]:
+def _reader(kind: str, engine: str) -> Callable[[bytes], Any]:
     module = dealing_wire if kind in {"proof", "complaint"} else wire
 
     def read(data: bytes) -> Any:
-        return getattr(module, f"read_{kind}")(data, DEFAULT)
+        with by(engine):
+            return getattr(module, f"read_{kind}")(data, DEFAULT)
 
     return read
+
+
+@contextmanager
+def by(engine: str) -> Iterator[None]:
+    """The ring's arithmetic is done by this engine meanwhile."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = engine
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
+        if before is not None:
+            os.environ[VARIABLE] = before
 
 
 def _well_formed(value: Any) -> bool:
@@ -66,11 +84,11 @@ def _well_formed(value: Any) -> bool:
     )
 
 
-def _framed(kind: str) -> Decoder:
+def _framed(kind: str, engine: str = "seal") -> Decoder:
     writer = _WRITERS[kind]
     return Decoder(
-        name=kind,
-        read=_reader(kind),
+        name=kind if engine == "seal" else f"{kind}, compiled",
+        read=_reader(kind, engine),
         corpus=frames()[kind],
         mutate=framed,
         faithful=lambda data, value: _well_formed(value) and writer(value) == data,
@@ -207,6 +225,7 @@ def decoders() -> list[Decoder]:
     own = frames()
     return [
         *map(_framed, _WRITERS),
+        *(_framed(kind, "numba") for kind in ("ciphertext", "aggregate")),
         Decoder(
             name="sealed payload",
             read=lambda data: payload_hash("threshold", _LAYOUT, data, 1),

@@ -47,7 +47,7 @@ def _residues_without_a_bound(patch: Patch) -> None:
         values = [number >> 60 * i & mask for i in range(2 * len(data) // 15)]
         return np.array(values, dtype=np.uint64)
 
-    strict = wire.unpack_residues
+    strict = dealing_wire.unpack_residues
     patch.setattr(dealing_wire, "unpack_residues", lax)
 
 
@@ -92,13 +92,13 @@ def _checksums_unread(patch: Patch) -> None:
     honest = wire._checksum
     patch.setattr(wire, "frame", _framing(honest))
     patch.setattr(dealing_wire, "frame", _framing(honest))
-    patch.setattr(wire, "_checksum", lambda parts: Anything())
+    patch.setattr(wire, "_checksum", lambda *parts: Anything())
 
 
-def _framing(checksum: Callable[[Any], bytes]) -> Callable[..., bytes]:
+def _framing(checksum: Callable[..., bytes]) -> Callable[..., bytes]:
     def framing(kind: int, body: Any, parameters: Any) -> bytes:
         parts = [wire._HEADER.pack(wire._MAGIC, wire._VERSION, kind, parameters.tag), *body]
-        return b"".join([*parts, checksum(parts)])
+        return b"".join([*parts, checksum(*parts)])
 
     return framing
 

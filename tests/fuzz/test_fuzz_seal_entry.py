@@ -18,6 +18,7 @@ from fuzz_wire_decoders import decoders
 
 from flwr_swarm._exceptions import SwarmError
 from flwr_swarm.encryption import ring
+from flwr_swarm.encryption.engines import VARIABLE
 from flwr_swarm.encryption.parameters import DEGREE
 
 TRIED = 150
@@ -38,6 +39,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
         return Recorder
 
+    monkeypatch.setenv(VARIABLE, "seal")
     SCHEME.open(*_opened(), **_as_asked())  # the ring learns SEAL's encodings, once
     for name in ("Ciphertext", "Plaintext"):
         monkeypatch.setattr(seal, name, recording(getattr(seal, name)))
