@@ -120,7 +120,8 @@ _ENODES = (
 )
 
 
-_PARTS = (b"10.0.0.7", b"[::1]", b"0.0.0.0", b"site-1.example", b"[::ffff:1.2.3.4]", b"a_b", b"\xff", b"", b"1" * 300, b"xn--nxasmq6b", b"127.1", b"[fe80::1%25eth0]")
+_PLAIN_PARTS = b"10.0.0.7 [::1] 0.0.0.0 site-1.example [::ffff:1.2.3.4] a_b xn--nxasmq6b 127.1"
+_PARTS = (*_PLAIN_PARTS.split(), b"[fe80::1%25eth0]", b"\xff", b"", b"1" * 300)
 _PORTS = (b"30303", b"0", b"1", b"65535", b"65536", b"+80", b"\xd9\xa1", b"", b"080", b"9" * 5000)
 _TAILS = (b"", b"?discport=0", b"?discport=65536", b"?discport=1&discport=2", b"?x=1", b"#a", b"/")
 

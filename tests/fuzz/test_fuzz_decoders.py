@@ -6,6 +6,7 @@ found or not found alike on every machine.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -71,6 +72,18 @@ def test_memory_beyond_the_bound_is_a_finding() -> None:
     )
     with pytest.raises(Finding, match="memory"):
         greedy.check(b"x")
+
+
+def test_the_table_of_decoders_names_all_and_their_bounds(decoders: tuple[Decoder, ...]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "decoding.md").read_text(encoding="utf-8")
+    rows = [row.split(" | ") for row in text.splitlines() if row.startswith("| `")]
+    told = {name: row for row in rows for name in re.findall("`([^`]+)`", row[0])}
+    assert set(told) == {decoder.name for decoder in decoders}
+    for decoder in decoders:
+        bound = re.search(r"(\d+)n \+ (\d+) (KiB|MiB)", told[decoder.name][3])
+        assert bound is not None
+        assert decoder.per_byte <= int(bound[1])
+        assert decoder.constant <= int(bound[2]) << {"KiB": 10, "MiB": 20}[bound[3]]
 
 
 def _same(random: Random, message: bytes, others: object) -> bytes:
