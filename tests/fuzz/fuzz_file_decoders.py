@@ -30,6 +30,7 @@ from flwr_swarm.commands.applications import Application, load, new_card
 from flwr_swarm.commands.plan import Plan
 from flwr_swarm.commands.policies import default_policy, default_terms, load_terms
 from flwr_swarm.commands.strict import read_json
+from flwr_swarm.deployment.node_keys import as_pem
 from flwr_swarm.keystore import container
 from flwr_swarm.keystore.disk import Disk
 from flwr_swarm.keystore.keys import MemberKeys
@@ -96,6 +97,10 @@ def _entry(path: Path) -> Entry:
 
 # --- a site's own disk --------------------------------------------------------------------------
 
+_NODE_KEY = (
+    b"ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGsX0fLhLEJH+Lzm5"
+    b"WOkQPJ3A32BLeszoPShOUXYmMKWT+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU=\n"
+)
 _RECORDS = (b"first", b"second record", bytes(300), b"\x00last\x00")
 
 
@@ -174,6 +179,14 @@ def decoders() -> list[Decoder]:
             refusals=(WireError, AccountantLost, ConfigurationError),
             constant=_FILE,
             share=2,
+        ),
+        Decoder(
+            name="node key",
+            read=lambda data: as_pem(data, "a node.pub"),
+            corpus=(_NODE_KEY,),
+            mutate=blind,
+            refusals=(ConfigurationError,),
+            share=1,
         ),
         Decoder(
             name="journal",
