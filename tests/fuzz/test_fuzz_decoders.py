@@ -41,6 +41,17 @@ def test_ten_thousand_mutants_meet_named_errors_or_keep_their_meaning(
         plan.check(number)
 
 
+@pytest.mark.parametrize("name", ["ledger's answer", "proposed change"])
+def test_each_word_of_an_answer_is_tried_beyond_its_enumeration(
+    decoders: tuple[Decoder, ...], name: str
+) -> None:
+    (decoder,) = [one for one in decoders if one.name == name]
+    (message, *_) = decoder.corpus
+    for at in range(0, len(message), 32):
+        for value in (5, 6, 255):
+            decoder.check(message[:at] + value.to_bytes(32, "big") + message[at + 32 :])
+
+
 def test_every_decoder_is_tried_often_and_in_its_own_form(decoders: tuple[Decoder, ...]) -> None:
     tried = Counter(Plan(seed=SEED, decoders=decoders).drawn(n).name for n in range(COUNT))
     assert set(tried) == {decoder.name for decoder in decoders}
