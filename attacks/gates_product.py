@@ -13,7 +13,7 @@ from flwr.serverapp.strategy import Strategy
 from flwr_swarm import swarm_mod
 
 from . import lying_relay, opened_rounds, sealings
-from .gate import GateResult
+from .gate import ALPHA, GateResult
 from .gates_cipher import Residues, fresh_ciphertext_gate, uniform_residues_gate
 from .gates_inversion import crafted_model_gate, pictures_gate
 from .gates_recovery import ckks_key_gate, key_recovery_gate
@@ -27,13 +27,16 @@ FEDAVG: Final = "plain FedAvg under a relay that lies"
 _SITES, _ROWS, _OTHERS, _WIDTH = 4, 16, 256, 64
 
 
-def product_gates(*, progress: Progress = lambda _: None) -> list[GateResult]:
-    """Gates on small rounds and a small swarm of our own, with the product as it is installed."""
+def product_gates(*, alpha: float = ALPHA, progress: Progress = lambda _: None) -> list[GateResult]:
+    """Gates on small rounds and a small swarm of our own, with the product as it is installed.
+
+    `alpha` is of ciphertext uniformity and of recovered pictures; the others hardly ever err.
+    """
     progress("encryption")
-    sealed = cipher_gates(sealings.by_the_scheme())
+    sealed = cipher_gates(sealings.by_the_scheme(), alpha=alpha)
     recovery = key_recovery_gate({"a round": opened_rounds.by_the_scheme()})
     progress("a relay that lies to a swarm")
-    return [*sealed, recovery, *swarm_gates()]
+    return [*sealed, recovery, *swarm_gates(alpha=alpha)]
 
 
 def product_controls(*, progress: Progress = lambda _: None) -> dict[str, tuple[str, ...]]:
@@ -50,16 +53,18 @@ def product_controls(*, progress: Progress = lambda _: None) -> dict[str, tuple[
     return found
 
 
-def cipher_gates(sealed: Mapping[str, Residues]) -> list[GateResult]:
+def cipher_gates(sealed: Mapping[str, Residues], *, alpha: float = ALPHA) -> list[GateResult]:
     """Both gates on ciphertexts of one update."""
-    return [uniform_residues_gate(sealed), fresh_ciphertext_gate(sealed)]
+    return [uniform_residues_gate(sealed, alpha=alpha), fresh_ciphertext_gate(sealed)]
 
 
-def swarm_gates(*mods: Any) -> list[GateResult]:
+def swarm_gates(*mods: Any, alpha: float = ALPHA) -> list[GateResult]:
     """Both gates on inversion, after a relay lied to a swarm; its mod is `swarm_mod` by default."""
     with tempfile.TemporaryDirectory() as folder:
         return _inversion_gates(
-            lambda sites: lying_relay.swarm(sites, Path(folder)), *(mods or (swarm_mod,))
+            lambda sites: lying_relay.swarm(sites, Path(folder)),
+            *(mods or (swarm_mod,)),
+            alpha=alpha,
         )
 
 
@@ -69,7 +74,9 @@ def fedavg_gates() -> list[GateResult]:
 
 
 def _inversion_gates(
-    strategy_for: Callable[[list[lying_relay.Site]], Strategy], *mods: Any
+    strategy_for: Callable[[list[lying_relay.Site]], Strategy],
+    *mods: Any,
+    alpha: float = ALPHA,
 ) -> list[GateResult]:
     draw = torch.Generator()
     draw.seed()
@@ -82,7 +89,7 @@ def _inversion_gates(
     ]
     view = lying_relay.lied_to(sites, sample, strategy_for(sites), *mods)
     candidates = torch.cat([lying_relay.robbed(view, site) for site in range(_SITES)])
-    return [crafted_model_gate(view), pictures_gate(candidates, examples, others)]
+    return [crafted_model_gate(view), pictures_gate(candidates, examples, others, alpha=alpha)]
 
 
 def _tripped(gates: list[GateResult]) -> tuple[str, ...]:

@@ -9,12 +9,18 @@ from typing import Any
 
 from .audit import MakePrivate, Observed, Trainer, observe, product_trainer
 from .audit_project import opened
-from .gate import GateResult
+from .gate import ALPHA, GateResult
 from .gates_dp import dp_gates
 from .gates_product import Progress, product_controls, product_gates
 from .planted import BUGS, right
 
 SITES = (0, 1)
+ROUNDS = 12
+"""Of the small sites: so many that gates miss no planted bug, even at an alpha of 1e-11.
+
+An accountant that forgets is the hardest to find: with four rounds 1000 canaries miss it at one
+site in fifty runs, with twelve in 10^21.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +58,10 @@ def project_gates(
     canaries: int = 1000,
     rounds: int = 4,
     overrides: Mapping[str, Any] | None = None,
+    alpha: float = ALPHA,
     progress: Progress = lambda _: None,
 ) -> list[GateResult]:
-    """All DP gates on the Flower project in `folder`.
+    """All DP gates on the Flower project in `folder`, each of false alarm `alpha`.
 
     Raises
     ------
@@ -74,36 +81,42 @@ def project_gates(
                     canaries=canaries,
                     sparse=sparse,
                 )
-    return dp_gates(*seen)
+    return dp_gates(*seen, alpha=alpha)
 
 
-def audit_project(folder: Path, *, progress: Progress = lambda _: None, **options: Any) -> Audit:
-    """`project_gates`, whose options these are, and the controls."""
+def audit_project(
+    folder: Path, *, alpha: float = ALPHA, progress: Progress = lambda _: None, **options: Any
+) -> Audit:
+    """`project_gates`, whose options these are, and the controls; all at one `alpha`."""
     gates = [
-        *project_gates(folder, progress=progress, **options),
-        *product_gates(progress=progress),
+        *project_gates(folder, alpha=alpha, progress=progress, **options),
+        *product_gates(alpha=alpha, progress=progress),
     ]
     controls = {}
     for name, bug in BUGS.items():
         progress(f"control: {name}")
-        controls[name] = tuple(g.gate for g in small_site_gates(bug) if g.tripped)
+        controls[name] = tuple(g.gate for g in small_site_gates(bug, alpha=alpha) if g.tripped)
     controls |= product_controls(progress=progress)
-    quiet = not any(gate.tripped for gate in small_site_gates())
+    quiet = not any(gate.tripped for gate in small_site_gates(alpha=alpha))
     return Audit(gates=tuple(gates), controls=controls, quiet=quiet)
 
 
 def small_site_gates(
-    make_private: MakePrivate = right, *, canaries: int = 1000, trainer: Trainer | None = None
+    make_private: MakePrivate = right,
+    *,
+    canaries: int = 1000,
+    trainer: Trainer | None = None,
+    alpha: float = ALPHA,
 ) -> list[GateResult]:
     """All DP gates on two small sites of our own that train with `make_private`."""
     train = trainer or product_trainer()
     dense, thin = (
         {
             f"site {site}": observe(
-                train, canaries=canaries, sparse=sparse, make_private=make_private
+                train, rounds=ROUNDS, canaries=canaries, sparse=sparse, make_private=make_private
             )
             for site in SITES
         }
         for sparse in (False, True)
     )
-    return dp_gates(dense, thin)
+    return dp_gates(dense, thin, alpha=alpha)

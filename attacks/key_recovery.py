@@ -102,12 +102,22 @@ def recover_ckks_key(
         for chunk, constant in ((first, c0), (second, d0))
     ]
     # At each root: c1 * s + c1' * s' = known, for both chunks; Cramer's rule for s.
-    determinant = (c1 * _mirrored(d1) - _mirrored(c1) * d1) % held.modulus
+    determinant = _determinant(c1, d1, held)
     if not determinant.all():
         return None
     top = (known[0] * _mirrored(d1) - _mirrored(c1) * known[1]) % held.modulus
     key = held.coefficients(top * held.inverse(determinant))
     return key.astype(np.int8) if max(abs(key)) <= 1 else None
+
+
+def solvable(first: Chunk, second: Chunk, parameters: CkksParameters | None = None) -> bool:
+    """Whether the two give as many equations as unknowns; if not, an attacker takes other chunks.
+
+    They do but for a determinant that vanishes at a root: with probability degree/2q at most.
+    """
+    settings = parameters or CkksParameters()
+    (_, c1), (_, d1) = (_polynomials(chunk, settings) for chunk in (first, second))
+    return bool(_determinant(c1, d1, settings.ring).all())
 
 
 def open_with(key: NDArray[np.int8], chunk: Coefficients, parameters: CkksParameters) -> Integers:
@@ -124,6 +134,10 @@ def slots(polynomial: Integers, parameters: CkksParameters) -> NDArray[np.float6
     values = np.fft.ifft(padded) * 2 * degree
     found: NDArray[np.float64] = values[_places(degree)].real / parameters.scale
     return found
+
+
+def _determinant(c1: Integers, d1: Integers, held: Ring) -> Integers:
+    return (c1 * _mirrored(d1) - _mirrored(c1) * d1) % held.modulus
 
 
 def _encoded(chunk: Chunk, parameters: CkksParameters) -> Integers:

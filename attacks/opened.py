@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from flwr.app import ArrayRecord, RecordDict
 
 from flwr_swarm._exceptions import ConfigurationError
-from flwr_swarm.encryption import RoundContext, ThresholdScheme
-from flwr_swarm.encryption.codec import Mean
+from flwr_swarm.encryption import RoundContext
+from flwr_swarm.encryption.mean import Mean
 from flwr_swarm.flower.read import Fields
 from flwr_swarm.flower.records import STATE, numpy_arrays, only_arrays
 from flwr_swarm.protocol.hashing import Arrays, model_hash
 from flwr_swarm.protocol.messages import MergeReply
 from flwr_swarm.protocol.payload import decode_layout
 from flwr_swarm.protocol.terms import Terms
-from flwr_swarm.protocol.update import trained_names
+from flwr_swarm.protocol.update import layers_of, trained_names
 
 from .crossing import Crossing
 
@@ -38,7 +38,8 @@ def opened_mean(asked: Sequence[Crossing], crossings: Iterable[Crossing], thresh
     seals = [Fields(c.answer).seal_reply() for c in asked if c.answer is not None]
     merged = _merged(request.round, kept := list(crossings))
     included = len(merged.certificate.included)
-    lanes = ThresholdScheme().open(
+    terms = terms_of(asked[0].sent)
+    lanes = terms.scheme().open(
         merged.merged,
         _openings(request.round, kept),
         context=RoundContext(
@@ -50,15 +51,12 @@ def opened_mean(asked: Sequence[Crossing], crossings: Iterable[Crossing], thresh
         threshold=threshold,
         included=included,
     )
-    return (
-        terms_of(asked[0].sent)
-        .codec()
-        .decode(
-            lanes,
-            included=included,
-            size=sum(model[name].size for name in trained_names(model)),
-            metrics=sum(max(count, 1) for _, count in decode_layout(seals[0].layout)),
-        )
+    return terms.codec().decode(
+        lanes,
+        included=included,
+        size=sum(model[name].size for name in trained_names(model)),
+        metrics=sum(max(count, 1) for _, count in decode_layout(seals[0].layout)),
+        layers=layers_of(terms, model),
     )
 
 

@@ -10,24 +10,27 @@ import tenseal
 from numpy.typing import NDArray
 
 from flwr_swarm.encryption import (
+    CertifiedSet,
     Dealt,
+    Holder,
     RoundContext,
     Sealed,
     ThresholdScheme,
+    VolatileMemory,
     envelope_hash,
     generate_encryption_key,
 )
 from flwr_swarm.encryption.cipher import encrypt
 from flwr_swarm.encryption.opening import recover_key
 from flwr_swarm.encryption.packing import pack
-from flwr_swarm.encryption.parameters import DEFAULT, MODULUS
-from flwr_swarm.encryption.randomness import Stream, uniform
+from flwr_swarm.encryption.parameters import DEFAULT, ETA, MODULUS
+from flwr_swarm.encryption.randomness import Coins, Stream, uniform
 from flwr_swarm.encryption.ring import Multiplier
 from flwr_swarm.encryption.scaling import scale_up
 from flwr_swarm.encryption.wire import read_aggregate
 
 from .gates_recovery import OpenedRound
-from .key_recovery import Chunk, CkksParameters, chunk_of
+from .key_recovery import Chunk, CkksParameters, chunk_of, solvable
 
 _MEMBERS, _THRESHOLD, _LANES = 3, 2, 9000
 _SCHEME = ThresholdScheme()
@@ -72,7 +75,10 @@ def without_errors() -> OpenedRound:
 
 
 def of_ckks(parameters: CkksParameters | None = None) -> tuple[Chunk, Chunk]:
-    """Two sums under one CKKS key, and the floats that TenSEAL decrypts them to."""
+    """Two sums under one CKKS key, and the floats that TenSEAL decrypts them to.
+
+    Of all sums of a federation, which has one for each chunk of a model: two that can be solved.
+    """
     settings = parameters or CkksParameters()
     context = tenseal.context(
         tenseal.SCHEME_TYPE.CKKS,
@@ -88,12 +94,17 @@ def of_ckks(parameters: CkksParameters | None = None) -> tuple[Chunk, Chunk]:
         total = sum(others, first)
         return chunk_of(total, total.decrypt())
 
-    return published(), published()
+    first, second = published(), published()
+    while not solvable(first, second, settings):
+        second = published()
+    return first, second
 
 
 class _Silent(Stream):
-    def errors(self, count: int) -> NDArray[np.int64]:
-        return np.zeros(count, dtype=np.int64)
+    def coins(self, count: int) -> Coins:
+        """So many coins turned up that every error is zero."""
+        words = np.full(count, (1 << ETA) - 1, dtype=np.uint64)
+        return Coins(words=words, spare=np.zeros(count, dtype=np.uint32))
 
 
 def _lanes() -> NDArray[np.uint32]:
@@ -116,12 +127,12 @@ def _opened() -> tuple[OpenedRound, NDArray[np.uint64]]:
         )
         for sender, row in enumerate(_lanes())
     ]
+    certified = CertifiedSet(members=tuple(range(_MEMBERS)), certificate=bytes(32))
     openings = {
-        holder: _SCHEME.opening(
+        holder: Holder(index=holder, private_keys=[pairs[holder][0]], memory=VolatileMemory()).open(
             {sender: _dealt(one, holder) for sender, one in enumerate(sealed)},
+            certified=certified,
             context=_CONTEXT,
-            receiver=holder,
-            private_keys=[pairs[holder][0]],
         )
         for holder in range(_THRESHOLD)
     }

@@ -12,7 +12,7 @@ import torch
 from flwr.app import ArrayRecord, Context, Message, RecordDict
 
 from flwr_swarm._exceptions import ConfigurationError
-from flwr_swarm.encryption.codec import Mean
+from flwr_swarm.encryption.mean import Mean
 from flwr_swarm.flower.read import Fields
 from flwr_swarm.flower.records import FIELDS, numpy_arrays, only_arrays
 from flwr_swarm.protocol.hashing import Arrays

@@ -10,12 +10,15 @@ from typing import Any, Final
 from flwr_swarm import encryption
 from flwr_swarm._exceptions import ConfigurationError
 from flwr_swarm.encryption import (
+    CertifiedSet,
     Codec,
     Dealt,
+    Holder,
     RingParameters,
     RoundContext,
     Sealed,
     ThresholdScheme,
+    VolatileMemory,
     envelope_hash,
     generate_encryption_key,
 )
@@ -161,6 +164,7 @@ class Ours:
 
     def _openings(self, sealed: Sequence[Sealed], clock: Clock) -> dict[int, bytes]:
         hashes = [tuple(envelope_hash(e, _KEYS) for e in one.envelopes) for one in sealed]
+        certified = CertifiedSet(members=tuple(range(len(sealed))), certificate=bytes(32))
         openings = {}
         for holder in range(self._threshold):
             dealt = {
@@ -170,10 +174,9 @@ class Ours:
                 for sender, one in enumerate(sealed)
             }
             with clock.part(OPENING):
-                openings[holder] = self._scheme.opening(
-                    dealt,
-                    context=self._context,
-                    receiver=holder,
+                openings[holder] = Holder(
+                    index=holder,
                     private_keys=[self._keys[holder][0]],
-                )
+                    memory=VolatileMemory(),
+                ).open(dealt, certified=certified, context=self._context)
         return openings

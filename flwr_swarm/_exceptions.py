@@ -76,6 +76,10 @@ class BadDealing(ShareRefused):
     """A key share is not what its dealer's proof says, by the dealer's own doing."""
 
 
+class OpeningReused(EncryptionError):
+    """A holder was asked to open a second set of one round."""
+
+
 class OpeningRejected(EncryptionError):
     """The openings do not open the sum: too few, inconsistent, or not of this sum."""
 

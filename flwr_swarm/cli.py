@@ -141,7 +141,8 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Show versions, test chain and encryption, and measure an update's length."""
-    from .demo.doctor import self_test, update_norm  # noqa: PLC0415
+    from .demo.doctor import self_test  # noqa: PLC0415
+    from .demo.norms import PRIVATE, suggestion, update_norms, whole  # noqa: PLC0415
     from .demo.result import versions  # noqa: PLC0415
 
     console = Console(highlight=False, soft_wrap=True)
@@ -151,18 +152,33 @@ def doctor(
         for name, found in versions().items():
             console.print(f"{name:12} {found}")
     proven = self_test()
-    norm = update_norm(before, after) if before is not None and after is not None else None
+    norms = update_norms(before, after) if before is not None and after is not None else ()
     if as_json:
-        output.show_json({"versions": versions(), "self_test": asdict(proven), "update_norm": norm})
+        told = {"versions": versions(), "self_test": asdict(proven)}
+        measured = {
+            "update_norm": whole(norms) if norms else None,
+            "arrays": [asdict(one) for one in norms],
+        }
+        output.show_json(told | measured)
         return
     console.print(
         f"[bold green]works[/]: {proven.members} members in this process, {proven.certified} "
         "encrypted rounds on a real chain, mean right, evidence verified"
     )
-    if norm is not None:
+    if norms:
         console.print(
-            f"L2 norm of the update: {norm:.4g}; SwarmStrategy(clip=…) belongs a little above it"
+            f"L2 norm of the update: {whole(norms):.4g}; SwarmStrategy(clip=…) belongs a little "
+            "above it"
         )
+        for one in norms:
+            console.print(
+                f"  {one.name}: norm {one.norm:.3g}, largest of {one.size} entries "
+                f"{one.largest:.3g}",
+                markup=False,
+            )
+        console.print("With half as much room again:")
+        console.print(suggestion(norms), markup=False)
+        console.print(PRIVATE)
 
 
 if __name__ == "__main__":

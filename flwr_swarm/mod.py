@@ -38,6 +38,7 @@ from .protocol.open import certify, release
 from .protocol.recall import recall
 from .protocol.seal import begin_seal, finish_seal, intend, seal_again
 from .protocol.types import Phase
+from .protocol.update import check_model
 
 log = logging.getLogger("flwr.swarm")
 
@@ -182,6 +183,7 @@ def _seal(site: Site, request: SealRequest, message: Message, call_next: Next) -
             site.abstain(request.round)  # nobody need wait, and the ledger hears of the refusal
         raise
     try:
+        check_model(task.terms, model)
         site.remember(task.memory)
         privacy.reconcile(site.context.state, task.me.epsilon)
         charged = offer_noise(site.context, task.terms, view.policy, model)

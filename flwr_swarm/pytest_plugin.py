@@ -64,8 +64,13 @@ class Gates:
 
         self.check(*project_gates(Path(folder), **options))
 
-    def swarm(self) -> None:
+    def swarm(self, **options: Any) -> None:
         """Check the gates on flwr-swarm as it is installed: ciphertexts, keys, crafted models.
+
+        Parameters
+        ----------
+        **options
+            Of `flwr_swarm_attacks.gates_product.product_gates`.
 
         Raises
         ------
@@ -73,7 +78,7 @@ class Gates:
         """
         from flwr_swarm_attacks.gates_product import product_gates  # noqa: PLC0415
 
-        self.check(*product_gates())
+        self.check(*product_gates(**options))
 
 
 @pytest.fixture

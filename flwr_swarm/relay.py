@@ -21,6 +21,7 @@ from .flower.joining import Consortium
 from .flower.outcome import one_line, plain_replies, seal_replies, stepped
 from .flower.results import Results
 from .flower.resuming import resumption
+from .flower.rounding import at_worst
 from .flower.trips import Trips
 from .flower.wrapped import Wrapped
 from .protocol.hashing import Arrays, model_hash
@@ -93,6 +94,8 @@ class Relay:
                 roster=swarm.roster,
             )
             self.evidence = EvidenceWriter(self.directory or default_directory(grid.run.run_id))
+            if self.wrapped.encrypted:
+                log.info("%s", at_worst(swarm.terms))
         return self.swarm, self.driver
 
     def _found(self, grid: Grid) -> Swarm:

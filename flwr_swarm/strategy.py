@@ -12,7 +12,8 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from ._exceptions import LedgerError, RoundVoid
-from .encryption import SharedNoise
+from .encryption import Precision, SharedNoise
+from .encryption.profile import DEFAULT_PRECISION
 from .flower.clock import Clock
 from .flower.course import Course
 from .flower.founding import Founding
@@ -50,6 +51,14 @@ class SwarmStrategy(Strategy):
     max_weight : float, default 65536.0
         Public bound of a site's number of training examples. The closer to the largest site,
         the finer the rounding.
+    precision : {8, 12, 16, 24}, default 16
+        Bits of a member's value at least: an update takes 1.9, 2.5, 3.8 or 7.5 bytes a parameter
+        (8 and 12 bits take 2.5 and 3.8 in swarms with room for more than 16 members).
+    layer_clips, entry_clips : mapping of str to float, optional
+        Bounds of single arrays, by their names or patterns of them (``{"head.*": 0.5}``; the first
+        that matches holds): of the L2 norm, and of each entry's magnitude. Such an array is
+        rounded as much finer as its lower bound is below `clip`, which goes on to bound the whole.
+        ``flwr-swarm doctor`` measures what a site's update takes.
     threshold, min_included : int, optional
         Openings that recover a sum, and smallest number of updates in one. Defaults: the
         smallest t with 2t > n + f, and max(3, t).
@@ -101,6 +110,9 @@ class SwarmStrategy(Strategy):
         encryption: Encryption = "threshold",
         clip: float = 10.0,
         max_weight: float = 65536.0,
+        precision: Precision = DEFAULT_PRECISION,
+        layer_clips: Mapping[str, float] | None = None,
+        entry_clips: Mapping[str, float] | None = None,
         threshold: int | None = None,
         min_included: int | None = None,
         epsilon_cap: float | None = None,
@@ -128,6 +140,9 @@ class SwarmStrategy(Strategy):
             seal_seconds=seal_seconds,
             merge_seconds=merge_seconds,
             noise=noise,
+            precision=precision,
+            layer_clips=dict(layer_clips or {}),
+            entry_clips=dict(entry_clips or {}),
         )
         check_one_step(noise, strategy, interval)
         self._founding.check(self._wrapped.weight_key, self._wrapped.spec)
@@ -165,6 +180,7 @@ class SwarmStrategy(Strategy):
         stands, whoever began it: `num_rounds` counts from the study's first round, and
         `initial_arrays` is used only if no model came of it yet.
         """
+        self._founding.check_model(initial_arrays, self._wrapped.weight_key, self._wrapped.spec)
         self._results = results = Results(model=initial_arrays)
         evaluate, relay = results.centrally(evaluate_fn), self._relay
         waiting = cast(Grid, RoundGrid(grid, clock=self._clock, patience=relay.seconds_left))

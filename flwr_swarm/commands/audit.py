@@ -29,6 +29,10 @@ def audit(
     run_config: Annotated[
         list[str] | None, typer.Option("--run-config", help="Overrides, as for flwr run.")
     ] = None,
+    alpha: Annotated[
+        float,
+        typer.Option(min=1e-15, max=0.01, help="Chance of a false alarm, for each gate."),
+    ] = 1e-5,
     as_json: Json = False,
 ) -> None:
     """Plant canaries into a project's training, and test its noise, clipping and accounting.
@@ -43,6 +47,7 @@ def audit(
         project,
         canaries=canaries,
         rounds=rounds,
+        alpha=alpha,
         overrides=parse_config(run_config) if run_config else {},
         progress=(lambda _: None) if as_json else output.note,
     )

@@ -1,12 +1,10 @@
-"""`flwr-swarm doctor`: does this installation work, and how long is a typical update?"""
+"""`flwr-swarm doctor`: does this installation work?"""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
@@ -14,7 +12,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
 
 from flwr_swarm import SwarmStrategy, swarm_mod
-from flwr_swarm._exceptions import ConfigurationError, SwarmError
+from flwr_swarm._exceptions import SwarmError
 from flwr_swarm.report.verify import Verified, verify
 from flwr_swarm.testing import InProcessGrid
 
@@ -87,49 +85,3 @@ def _app() -> ClientApp:
         return Message(RecordDict({"metrics": metrics}), reply_to=message)
 
     return app
-
-
-def update_norm(before: Path, after: Path) -> float:
-    """L2 norm of the difference of two saved models: what `clip` should be a little above.
-
-    Parameters
-    ----------
-    before, after : Path
-        Files by `torch.save` (a state dict) or `numpy.savez`, of the same model.
-
-    Raises
-    ------
-    ConfigurationError
-        If a file cannot be read, or the two are not of one model.
-    """
-    first, second = _arrays(before), _arrays(after)
-    if {k: v.shape for k, v in first.items()} != {k: v.shape for k, v in second.items()}:
-        raise ConfigurationError(
-            f"{before} and {after} hold arrays of other names or shapes; give two states of the "
-            "same model"
-        )
-    squares = sum(float(((second[k] - first[k]) ** 2).sum()) for k in first)
-    return float(np.sqrt(squares))
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
-    read: Callable[[Path], dict[str, Any]] = _npz if path.suffix == ".npz" else _torch
-    try:
-        found = read(path)
-        return {name: np.asarray(value, np.float64) for name, value in found.items()}
-    except Exception as error:  # the two loaders raise whatever a broken file makes them raise
-        raise ConfigurationError(
-            f"{path} is not a saved model ({type(error).__name__}); give a state dict written by "
-            "torch.save, or an .npz file"
-        ) from None
-
-
-def _npz(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
-def _torch(path: Path) -> dict[str, Any]:
-    import torch  # noqa: PLC0415 - slow, and an .npz does not need it
-
-    return dict(torch.load(path, weights_only=True, map_location="cpu"))

@@ -1,9 +1,8 @@
 """A member's update, weight and metrics as lanes of integers, and the exact mean of their sums.
 
-Lanes of one member: the weight in three 16-bit limbs, one lane that is 1 if the update was
-clipped, each metric times the weight in four 16-bit limbs, then one lane for each entry of the
-update times the weight. 256 members of 16-bit limbs fit a 24-bit lane, so limbs never overflow;
-entries have value_bits = 24 - ceil(log2(members)) bits for the same reason.
+Lanes of one member: the weight in limbs, one lane that is 1 if the update was clipped, each metric
+times the weight in limbs, then one lane for each entry of the update times the weight. Entries
+and limbs leave ceil(log2(members)) bits of a lane free, so no sum of so many overflows.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,42 +18,16 @@ from numpy.typing import NDArray
 from flwr_swarm._exceptions import ConfigurationError, OpeningRejected, UpdateMismatch
 
 from . import fixed_point
-from .fixed_point import METRIC_LIMBS, PRODUCT_LIMIT, WEIGHT_FRACTION, WEIGHT_LIMBS, WEIGHT_LIMIT
+from .fixed_point import METRIC_BOUND, PRODUCT_LIMIT, WEIGHT_FRACTION, WEIGHT_LIMIT
 from .grid import Grid
+from .header import NOT_A_SUM, Header
+from .layers import Layer, Part, check_noise, clip_parts, parts_of
+from .mean import Mean
 from .noise import SharedNoise
-from .parameters import DEFAULT, MAX_MEMBERS
-from .quantise import check_update, clip_to_ball, round_to_grid
+from .parameters import RingParameters
+from .profile import DEFAULT_PRECISION, Precision, Profile
+from .quantise import check_update, round_to_grid
 from .randomness import RandomBytes
-
-LANE_BITS: Final = DEFAULT.lane_bits
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mean:
-    """The weighted mean of the included members' updates.
-
-    Parameters
-    ----------
-    update : (size,) float64
-        Difference from the global model.
-    weight : float
-        Sum of the weights.
-    metrics : tuple of float
-        Weighted means, in the order in which they were given.
-    clipped : int
-        How many updates were clipped.
-    rounding_error : float
-        Bound on the error that rounding put into each entry of `update`, in its units.
-    """
-
-    update: NDArray[np.float64]
-    weight: float
-    metrics: tuple[float, ...]
-    clipped: int
-    rounding_error: float
-
-    def __repr__(self) -> str:
-        return f"Mean(size={self.update.size}, weight={self.weight}, metrics={len(self.metrics)})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +42,13 @@ class Codec:
         Public bound of a member's weight (its number of examples), 1 to 2^31.
     members : int
         Most members that can be in one sum, 1 to 256.
+    precision : {8, 12, 16, 24}
+        Bits of a value at least; see `Profile`.
     metric_bound : float
         Public bound of |metric|; max_weight * metric_bound is at most 2^45.
     noise : SharedNoise, optional
         Each member adds its share of it to its integers. Nothing else is then told of an update:
-        no metric, and not whether it was clipped.
+        no metric, and not whether it was clipped. Not beside layers with bounds of their own.
 
     Raises
     ------
@@ -85,7 +59,8 @@ class Codec:
     clip: float = 10.0
     max_weight: float = 65536.0
     members: int
-    metric_bound: float = 2.0**20
+    precision: Precision = DEFAULT_PRECISION
+    metric_bound: float = METRIC_BOUND
     noise: SharedNoise | None = None
 
     def __post_init__(self) -> None:
@@ -95,11 +70,7 @@ class Codec:
                 f"clip must be > 0 and finite, got {self.clip}; "
                 "choose the L2 norm of a typical update"
             )
-        if not 1 <= self.members <= MAX_MEMBERS:
-            raise ConfigurationError(
-                f"members must be 1 to {MAX_MEMBERS}, got {self.members}; "
-                "more do not fit a 24-bit lane"
-            )
+        _ = self.profile  # refuses bits and members that no lane holds
         if not 1 <= self.max_weight <= WEIGHT_LIMIT:
             raise ConfigurationError(
                 f"max_weight must be at least 1 and at most 2^31, got {self.max_weight}; "
@@ -113,14 +84,24 @@ class Codec:
         self.grid.check()
 
     @property
+    def profile(self) -> Profile:
+        """Lanes for this precision and so many members."""
+        return Profile(bits=self.precision, members=self.members)
+
+    @property
+    def ring(self) -> RingParameters:
+        """What encrypts these lanes: ``ThresholdScheme(parameters=codec.ring)``."""
+        return self.profile.ring
+
+    @property
     def value_bits(self) -> int:
         """Bits of one member's lane for an entry."""
-        return LANE_BITS - (self.members - 1).bit_length()
+        return self.profile.value_bits
 
     @property
     def levels(self) -> int:
         """L: entries are integers from -L to L, offset by L; without noise the grid has all."""
-        return (1 << (self.value_bits - 1)) - 1
+        return self.profile.levels
 
     @property
     def grid(self) -> Grid:
@@ -128,15 +109,22 @@ class Codec:
         return Grid(levels=self.levels, largest=self.clip * self.max_weight, noise=self.noise)
 
     @property
-    def _metric_fraction(self) -> int:
-        return fixed_point.metric_fraction(self.max_weight, self.metric_bound)
+    def header(self) -> Header:
+        """The lanes before the entries."""
+        return Header(
+            max_weight=self.max_weight,
+            metric_bound=self.metric_bound,
+            limb_bits=self.profile.limb_bits,
+        )
 
     def header_lanes(self, metrics: int) -> int:
         """Lanes before the entries."""
-        return WEIGHT_LIMBS + 1 + METRIC_LIMBS * metrics
+        return self.header.lanes(metrics)
 
     def worst_rounding_error(self, *, included: int, weight: float) -> float:
         """Bound on the rounding error of an entry of the mean, in units of the update.
+
+        In a layer with lower bounds of its own it is as much lower as they are.
 
         Parameters
         ----------
@@ -150,15 +138,24 @@ class Codec:
 
     def to_terms(self) -> dict[str, float | int]:
         """Public numbers that all members must share, for the hash of the terms."""
-        return {
+        terms = {
             "clip": self.clip,
             "max_weight": self.max_weight,
             "members": self.members,
             "metric_bound": self.metric_bound,
             "value_bits": self.value_bits,
             "weight_fraction": WEIGHT_FRACTION,
-            "metric_fraction": self._metric_fraction,
+            "metric_fraction": self.header.metric_fraction,
         }
+        if self.precision != DEFAULT_PRECISION:  # terms with it stay what they were
+            ring = self.ring
+            terms |= {"lanes": ring.lanes, "lane_bits": ring.lane_bits}
+            terms |= {"limb_bits": self.profile.limb_bits}
+        return terms
+
+    def _parts(self, layers: Sequence[Layer], size: int) -> list[Part]:
+        check_noise(layers, self.noise)
+        return parts_of(layers, size, self.clip)
 
     def encode(
         self,
@@ -166,6 +163,7 @@ class Codec:
         *,
         weight: float,
         metrics: Sequence[float] = (),
+        layers: Sequence[Layer] = (),
         random: RandomBytes = os.urandom,
     ) -> NDArray[np.uint32]:
         """Lanes of one member.
@@ -178,6 +176,8 @@ class Codec:
             Number of examples, > 0; kept to 16 fractional bits.
         metrics : sequence of float
             Same number and order at all members.
+        layers : sequence of Layer
+            Parts of `update` in order, the same at all members; without, one clip holds for all.
         random : callable
             Source of the stochastic rounding, whose expectation is the exact value to within
             2^-32 of a step.
@@ -202,34 +202,33 @@ class Codec:
                 f"{len(metrics)} metrics beside an update with shared noise would be told without "
                 "noise; return the number of examples only"
             )
+        parts, grid = self._parts(layers, update.size), self.grid
         fixed = fixed_point.fixed_weight(weight, self.max_weight)
-        bounded, clipped = clip_to_ball(update, self.clip)
-        told, grid = clipped and self.noise is None, self.grid
-        head = [*fixed_point.limbs(fixed, WEIGHT_LIMBS), int(told)]
-        for index, metric in enumerate(metrics):
-            product = fixed_point.fixed_product(
-                fixed,
-                metric,
-                bound=self.metric_bound,
-                fraction=self._metric_fraction,
-                index=index,
-            )
-            head += fixed_point.limbs(product, METRIC_LIMBS)
+        bounded, clipped = clip_parts(update, parts, self.clip)
+        head = self.header.encode(fixed, metrics, clipped=clipped and self.noise is None)
         lanes = np.empty(len(head) + update.size, dtype=np.uint32)
         lanes[: len(head)] = head
+        entries = lanes[len(head) :]
         share = fixed / 2**WEIGHT_FRACTION / self.max_weight
-        round_to_grid(
-            bounded,
-            scale=share * grid.top / self.clip,
-            levels=grid.top,
-            random=random,
-            out=lanes[len(head) :],
-        )
-        grid.add_share(lanes[len(head) :], random)
+        for part in parts:
+            round_to_grid(
+                bounded[part.place],
+                scale=share * grid.top / part.largest,
+                levels=grid.top,
+                random=random,
+                out=entries[part.place],
+            )
+        grid.add_share(entries, random)
         return lanes
 
     def decode(
-        self, sums: NDArray[np.uint64], *, included: int, size: int, metrics: int = 0
+        self,
+        sums: NDArray[np.uint64],
+        *,
+        included: int,
+        size: int,
+        metrics: int = 0,
+        layers: Sequence[Layer] = (),
     ) -> Mean:
         """The exact weighted mean from the sums of lanes.
 
@@ -238,17 +237,17 @@ class Codec:
         sums : (header_lanes(metrics) + size,) uint64
         included : int
             Members in the sum, 1 to `members`.
-        size : int
-            Entries of the update.
-        metrics : int
-            Metrics of each member.
+        size, metrics : int
+            Entries of the update, and metrics of each member.
+        layers : sequence of Layer
+            As they were encoded.
 
         Raises
         ------
         ConfigurationError
             If `included` is out of bounds.
         UpdateMismatch
-            If the number of lanes is another.
+            If there are more or fewer lanes.
         OpeningRejected
             If the sums cannot be those of `included` encodings.
         """
@@ -259,38 +258,35 @@ class Codec:
             raise UpdateMismatch(
                 f"{size} entries and {metrics} metrics take {head + size} lanes, got {sums.shape}"
             )
-        fixed = fixed_point.from_limbs(sums[:WEIGHT_LIMBS])
-        clipped = int(sums[WEIGHT_LIMBS])
+        parts, grid = self._parts(layers, size), self.grid
+        fixed, clipped, means = self.header.decode(sums[:head], included)
         signed = sums[head:].astype(np.int64) - included * self.levels
-        if (
-            not 0 < fixed <= included * fixed_point.largest_weight(self.max_weight)
-            or clipped > included
-            or np.max(np.abs(signed), initial=0) > included * self.levels
-        ):
-            raise OpeningRejected(
-                f"the opened sum is not one of {included} encoded updates: "
-                "a member sealed something else, or members disagree on the codec"
-            )
-        weight, grid = fixed / 2**WEIGHT_FRACTION, self.grid
-        means = tuple(
-            fixed_point.mean_of_products(
-                fixed_point.from_limbs(sums[start : start + METRIC_LIMBS]),
-                included=included,
-                fixed=fixed,
-                fraction=self._metric_fraction,
-            )
-            for start in range(WEIGHT_LIMBS + 1, head, METRIC_LIMBS)
-        )
+        if np.max(np.abs(signed), initial=0) > included * self.levels:
+            raise OpeningRejected(NOT_A_SUM.format(included=included))
+        weight = fixed / 2**WEIGHT_FRACTION
+        update = np.empty(size)
+        variance = 0.0
+        for part in parts:
+            step = np.float64(part.largest * self.max_weight / (grid.top * weight))
+            entries = update[part.place]
+            np.multiply(signed[part.place], step, out=entries)
+            variance += entries.size * included * float(step) ** 2 / 4
         return Mean(
-            update=signed * np.float64(grid.largest / (grid.top * weight)),
+            update=update,
             weight=weight,
             metrics=means,
             clipped=clipped,
             rounding_error=self.worst_rounding_error(included=included, weight=weight),
+            rounding_norm=math.sqrt(variance),
         )
 
     def fixed_point_mean(
-        self, encoded: Sequence[NDArray[np.uint32]], *, size: int, metrics: int = 0
+        self,
+        encoded: Sequence[NDArray[np.uint32]],
+        *,
+        size: int,
+        metrics: int = 0,
+        layers: Sequence[Layer] = (),
     ) -> Mean:
         """The mean that opening the sum of these members' lanes must give, bit for bit.
 
@@ -299,4 +295,4 @@ class Codec:
         total = np.zeros(self.header_lanes(metrics) + size, dtype=np.uint64)
         for lanes in encoded:
             total += lanes
-        return self.decode(total, included=len(encoded), size=size, metrics=metrics)
+        return self.decode(total, included=len(encoded), size=size, metrics=metrics, layers=layers)

@@ -13,6 +13,7 @@ what is left of g_k is uniform, as z_k is uniform given t - 1 of its shares.
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ from .modular import Residues, add, inner
 from .parameters import DEGREE, RingParameters
 from .randomness import RandomBytes, draw, expand_public, uniform
 from .shamir import evaluate, polynomial
+from .wiping import wiped
 from .wire import MASKS
 
 
@@ -77,26 +79,25 @@ def deal(
     signer = Ed25519PrivateKey.from_private_bytes(seed)
     ephemeral_key = edwards.signing_scalar(seed)
     ephemeral = X25519PrivateKey.from_private_bytes(ephemeral_key).public_key().public_bytes_raw()
-    envelopes = []
-    for receiver, public_key in enumerate(holders):
-        if public_key is None:
-            continue
-        share = evaluate(coefficients, receiver + 1)
-        channel = Channel(
-            context=context,
-            sender=sender,
-            receiver=receiver,
-            public_key=public_key,
-            ephemeral=ephemeral,
-        )
-        envelopes.append(seal_share(share, channel, ephemeral_key, parameters))
-        share.fill(0)
-    hashes = [envelope_hash(envelope, parameters) for envelope in envelopes]
     point = signer.public_key().public_bytes_raw()
-    transcript = _transcript(context, sender, threshold, point, hashes)
-    combined = _combinations(transcript, coefficients)
-    for one in (extended, coefficients):
-        one.fill(0)
+    envelopes = []
+    with wiped(extended, coefficients):
+        for receiver, public_key in enumerate(holders):
+            if public_key is None:
+                continue
+            channel = Channel(
+                context=context,
+                sender=sender,
+                receiver=receiver,
+                public_key=public_key,
+                ephemeral=ephemeral,
+            )
+            share = evaluate(coefficients, receiver + 1)
+            with wiped(share):
+                envelopes.append(seal_share(share, channel, ephemeral_key, parameters))
+        hashes = [envelope_hash(envelope, parameters) for envelope in envelopes]
+        transcript = _transcript(context, sender, threshold, point, hashes)
+        combined = _combinations(transcript, coefficients)
     proof = Proof(
         sender=sender,
         threshold=threshold,
@@ -135,7 +136,9 @@ def fits(
     """Whether a share of key and masks is the one that the proof speaks of."""
     transcript = _transcript(context, proof.sender, proof.threshold, proof.ephemeral, hashes)
     expected = evaluate(proof.coefficients, receiver + 1)
-    return bool(np.array_equal(_combinations(transcript, share[np.newaxis])[0], expected))
+    found = _combinations(transcript, share[np.newaxis])[0]
+    # What a good share gives is public, what a bad one gives is not.
+    return hmac.compare_digest(found.tobytes(), expected.tobytes())
 
 
 def check_holders(holders: Sequence[bytes | None], sender: int) -> None:

@@ -1,4 +1,4 @@
-"""Weights and weighted metrics as integers in 16-bit limbs, and back from the sums of limbs."""
+"""Weights and weighted metrics as integers in limbs, and back from the sums of limbs."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from typing import Final
 
 from flwr_swarm._exceptions import CapacityExceeded, NonFiniteUpdate
 
-LIMB_BITS: Final = 16
-WEIGHT_LIMBS: Final = 3
-METRIC_LIMBS: Final = 4
+WEIGHT_BITS: Final = 48
+METRIC_BITS: Final = 64
 WEIGHT_FRACTION: Final = 16
 """Fractional bits of a weight."""
 WEIGHT_LIMIT: Final = 2.0**31
-"""A weight's integer is below 2^48, three limbs."""
+"""A weight's integer is below 2^48."""
 PRODUCT_LIMIT: Final = 2.0**45
 """Bound of |weight * metric| that leaves 16 fractional bits or more."""
+METRIC_BOUND: Final = 2.0**20
+"""Bound of |metric| where nobody asks for another."""
 METRIC_OFFSET: Final = 1 << 62
 """Added to each product, so that it is not negative."""
 
 
-def limbs(value: int, count: int) -> list[int]:
-    """`value` in `count` limbs, the lowest first."""
-    mask = (1 << LIMB_BITS) - 1
-    return [(value >> (LIMB_BITS * place)) & mask for place in range(count)]
+def limbs(value: int, count: int, bits: int) -> list[int]:
+    """`value` in `count` limbs of so many bits, the lowest first."""
+    mask = (1 << bits) - 1
+    return [(value >> (bits * place)) & mask for place in range(count)]
 
 
-def from_limbs(sums: Iterable[int]) -> int:
-    """The sum of values from the sums of their limbs; limbs may exceed 16 bits."""
-    return sum(int(limb) << (LIMB_BITS * place) for place, limb in enumerate(sums))
+def from_limbs(sums: Iterable[int], bits: int) -> int:
+    """The sum of values from the sums of their limbs, which may exceed a limb's bits."""
+    return sum(int(limb) << (bits * place) for place, limb in enumerate(sums))
 
 
 def metric_fraction(max_weight: float, metric_bound: float) -> int:

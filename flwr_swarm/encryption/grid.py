@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from flwr_swarm._exceptions import ConfigurationError
 from .noise import TAIL, SharedNoise, skellam
 from .quantise import BLOCK
 from .randomness import RandomBytes, Stream
+
+_WIDEST: Final = 2.0**20
+"""Deviation of a share, in levels. Values of 24 bits, all that precision=16 gives, need less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +37,21 @@ class Grid:
     noise: SharedNoise | None
 
     def check(self) -> None:
-        """Raise ConfigurationError if noise leaves too few levels to tell one record's change."""
+        """Raise ConfigurationError if noise leaves too few levels to tell one record's change.
+
+        Or so many that it could not be drawn: a table of its distribution is as long as it is.
+        """
         if self.noise is not None and self.sensitivity < 1:
             raise ConfigurationError(
                 f"shared noise leaves {self.top} levels for updates of at most {self.largest:g} "
                 f"(clip * max_weight), of which one record moves {self.sensitivity:.2g}; lower "
                 "clip, max_weight (towards the largest expected batch), or noise_multiplier"
+            )
+        if self.share_variance > _WIDEST**2:
+            raise ConfigurationError(
+                f"a share of the noise would be {math.sqrt(self.share_variance):.2g} levels wide, "
+                f"of at most {_WIDEST:g} for which there are tables; noise is far coarser than "
+                "rounding then, so use precision=16"
             )
 
     @property

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from flwr_swarm._exceptions import BadDealing, ShareRefused
 
-from . import hpke
+from . import hpke, modular
 from .complaint import complain, upheld
 from .context import RoundContext
 from .dealing import Dealt, fits
@@ -15,7 +17,8 @@ from .edwards import montgomery_of
 from .envelope import Channel, open_share
 from .modular import Residues
 from .parameters import DEGREE, RingParameters
-from .wire import read_envelope
+from .wiping import wiped
+from .wire import Opening, read_envelope, write_opening
 
 
 def held_share(
@@ -80,7 +83,43 @@ def held_share(
             f"the key share of member {sender} to member {receiver} in round {context.round} "
             f"{'does not open' if share is None else 'is not the one that its proof speaks of'}"
         )
+    share[DEGREE:].fill(0)
     return share[:DEGREE]
+
+
+def sum_of_shares(
+    dealt: Mapping[int, Dealt],
+    *,
+    context: RoundContext,
+    receiver: int,
+    keys: Mapping[bytes, bytes],
+    parameters: RingParameters,
+) -> bytes:
+    """An opening over all that is in `dealt`. It remembers nothing: `Holder` alone calls it.
+
+    Parameters and errors are those of `held_share`.
+    """
+    total = np.zeros(DEGREE, dtype=np.uint64)
+    for sender in sorted(dealt):
+        share = held_share(
+            dealt[sender],
+            context=context,
+            sender=sender,
+            receiver=receiver,
+            keys=keys,
+            parameters=parameters,
+        )
+        with wiped(share):
+            total = modular.add(total, share)
+    return write_opening(
+        Opening(
+            receiver=receiver,
+            context=context.digest(),
+            senders=tuple(sorted(dealt)),
+            residues=total,
+        ),
+        parameters,
+    )
 
 
 def complaints(

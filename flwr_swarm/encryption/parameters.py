@@ -16,6 +16,8 @@ MODULUS_BITS: Final = 60
 ETA: Final = 42
 """Errors are centred binomial: 84 coins, variance 21, |e| <= 42."""
 MAX_MEMBERS: Final = 256
+SMALLEST_SUM: Final = 3
+"""Members in a sum that is opened. Of two, each would learn the other's update from it."""
 _TAIL_EXPONENT: Final = 128
 """A noise check may refuse an honest coefficient with probability 2^-128 at most."""
 
@@ -124,3 +126,9 @@ class RingParameters:
 
 DEFAULT: Final = RingParameters()
 """t = 2^48: two 24-bit lanes in a coefficient."""
+KEYS: Final = DEFAULT
+"""What names the ring in shares, proofs, openings and complaints, whatever lanes they open.
+
+They hold elements of R_q and no message, so all precisions share them: a complaint can be read
+whatever terms were enacted since.
+"""

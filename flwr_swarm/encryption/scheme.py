@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import ClassVar
 
 import numpy as np
@@ -25,17 +24,17 @@ from flwr_swarm._exceptions import (
 )
 from flwr_swarm._octets import Octets
 
-from . import modular, wire
+from . import wire
 from .cipher import decrypt, encrypt
 from .context import RoundContext
 from .dealing import Dealt, check_holders, deal
 from .engines import engine_for
 from .envelope import public_key_of
-from .holding import complaints, held_share
+from .holding import complaints
 from .key import OneTimeKey
 from .opening import recover_key
 from .packing import check_lanes
-from .parameters import DEFAULT, MAX_MEMBERS, RingParameters
+from .parameters import DEFAULT, KEYS, MAX_MEMBERS, RingParameters
 from .randomness import RandomBytes, Stream
 from .shamir import check_threshold
 
@@ -68,8 +67,9 @@ class ThresholdScheme:
 
     Guarantee: whoever sees all payloads, the envelopes and the openings of one included set
     learns the sum over that set, provided that at most threshold - 1 holders collude, that two
-    or more included members are honest, that each round opens one set only, and that RLWE is
-    hard for N = 4096, log q = 60 and errors of standard deviation 3.24. Unreviewed.
+    or more included members are honest, that each round opens one set only, which `Holder` sees
+    to, and that RLWE is hard for N = 4096, log q = 60 and errors of standard deviation 3.24.
+    Unreviewed.
     """
 
     parameters: RingParameters = DEFAULT
@@ -113,7 +113,7 @@ class ThresholdScheme:
         check_lanes(lanes, self.parameters)
         check_threshold(threshold, sum(key is not None for key in holders))
         check_holders(holders, sender)
-        with OneTimeKey.generate(random=random).spend() as secret:
+        with OneTimeKey(random=random).spend() as secret:
             envelopes, proof = deal(
                 secret,
                 context=context,
@@ -121,7 +121,7 @@ class ThresholdScheme:
                 holders=holders,
                 threshold=threshold,
                 random=random,
-                parameters=self.parameters,
+                parameters=KEYS,
             )
             payload = encrypt(
                 lanes,
@@ -168,63 +168,6 @@ class ThresholdScheme:
             lanes=total.lanes, residues=total.residues, summands=total.summands + term.summands
         )
 
-    def opening(
-        self,
-        dealt: Mapping[int, Dealt],
-        *,
-        context: RoundContext,
-        receiver: int,
-        private_keys: Sequence[bytes],
-    ) -> bytes:
-        """This holder's sum of key shares over the included senders, each share checked.
-
-        Release it for one certified set a round and never for a second: the difference of two
-        openings is an opening of the difference. This function keeps no memory; its caller must.
-
-        Parameters
-        ----------
-        dealt : mapping of sender to Dealt
-            What each included member dealt to this holder, as its seal fixes it.
-        context : RoundContext
-        receiver : int
-            This holder's index.
-        private_keys : sequence of bytes
-            32-byte X25519 private keys of this holder; an envelope says to which it is sealed.
-
-        Raises
-        ------
-        WireError
-            If an envelope or a proof is malformed.
-        BadDealing
-            If a share is bad by its dealer's doing.
-        ShareRefused
-            If an envelope is of another sender or receiver, or sealed to none of these keys.
-        ConfigurationError
-            If there is no envelope.
-        """
-        if not dealt:
-            raise ConfigurationError("an opening needs the envelope of one included member or more")
-        senders = tuple(sorted(dealt))
-        keys = {public_key_of(key): key for key in private_keys}
-        shares = [
-            held_share(
-                dealt[sender],
-                context=context,
-                sender=sender,
-                receiver=receiver,
-                keys=keys,
-                parameters=self.parameters,
-            )
-            for sender in senders
-        ]
-        total = reduce(modular.add, shares)
-        return wire.write_opening(
-            wire.Opening(
-                receiver=receiver, context=context.digest(), senders=senders, residues=total
-            ),
-            self.parameters,
-        )
-
     def complaints(
         self,
         dealt: Mapping[int, Dealt],
@@ -238,8 +181,13 @@ class ThresholdScheme:
 
         Parameters
         ----------
-        dealt, context, receiver, private_keys
-            As for `opening`.
+        dealt : mapping of sender to Dealt
+            What members dealt to this holder, as their seals fix it.
+        context : RoundContext
+        receiver : int
+            This holder's index.
+        private_keys : sequence of bytes
+            As a `Holder` has them.
         pinned : bytes
             This holder's public key, as everybody knows it.
         """
@@ -249,7 +197,7 @@ class ThresholdScheme:
             receiver=receiver,
             keys={public_key_of(key): key for key in private_keys},
             pinned=pinned,
-            parameters=self.parameters,
+            parameters=KEYS,
         )
 
     def open(
@@ -297,7 +245,7 @@ class ThresholdScheme:
             context=context,
             threshold=threshold,
             included=included,
-            parameters=self.parameters,
+            parameters=KEYS,
         )
         return decrypt(
             total,

@@ -277,7 +277,7 @@ class RoundDriver:
 
         def opens(got: Sequence[OpenReply]) -> bool:
             with suppress(OpeningRejected):
-                found.append(conclude(view, merged, got))
+                found.append(conclude(view, merged, got, self.terms))
             return bool(found)
 
         replies = self.trips.send(
@@ -290,7 +290,7 @@ class RoundDriver:
         )
         report(self.place, self.trips, self.ledger, view, seals, replies)
         try:
-            opened = found[0] if found else conclude(view, merged, replies)
+            opened = found[0] if found else conclude(view, merged, replies, self.terms)
         except OpeningRejected as error:
             log.warning("%s: %s", what, error)
             return None

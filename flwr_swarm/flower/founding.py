@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from eth_account import Account
+from flwr.app import ArrayRecord
 from flwr.serverapp import Grid
 
 from .._exceptions import ConfigurationError
@@ -17,7 +18,8 @@ from ..chain.deploy import contract_address, deploy
 from ..chain.embedded import EmbeddedChain
 from ..chain.patience import PatientLedger
 from ..chain.server import ChainServer
-from ..encryption import SharedNoise
+from ..encryption import Precision, SharedNoise
+from ..encryption.profile import DEFAULT_PRECISION
 from ..protocol.messages import Place
 from ..protocol.quorum import (
     SMALLEST_ENCRYPTED_SWARM,
@@ -28,8 +30,10 @@ from ..protocol.quorum import (
 )
 from ..protocol.terms import Encryption, Terms, check_noise
 from ..protocol.types import EPSILON_UNIT, NO_CAP, Card, Policy
+from ..protocol.update import check_model, trained_names
 from .clock import Clock
 from .enrolment import Enrolling, connected, enrol, printable
+from .records import numpy_arrays
 from .replay import Spec
 from .roster import Roster
 
@@ -82,6 +86,8 @@ class Founding:
         Highest cumulative epsilon that the contract accepts from a member.
     noise : SharedNoise or None
         See `Terms`.
+    precision, layer_clips, entry_clips
+        See `Terms`.
     seal_seconds, merge_seconds : int
         See `Policy`.
     """
@@ -96,11 +102,25 @@ class Founding:
     seal_seconds: int
     merge_seconds: int
     noise: SharedNoise | None = None
+    precision: Precision = DEFAULT_PRECISION
+    layer_clips: Mapping[str, float] = field(default_factory=dict)
+    entry_clips: Mapping[str, float] = field(default_factory=dict)
 
     def check(self, weight_key: str, spec: Spec) -> None:
         """Refuse bad numbers before anything starts."""
         self.terms(SMALLEST_ENCRYPTED_SWARM, weight_key, spec)
         self._cap()
+
+    def check_model(self, model: ArrayRecord, weight_key: str, spec: Spec) -> None:
+        """Refuse a model that no site could seal, and say which of its arrays stay as they are."""
+        arrays = numpy_arrays(model)
+        check_model(self.terms(SMALLEST_ENCRYPTED_SWARM, weight_key, spec), arrays)
+        if fixed := sorted(set(arrays) - set(trained_names(arrays))):
+            log.info(
+                "%d arrays are integer or bool, and stay as the initial model has them: %s",
+                len(fixed),
+                ", ".join(fixed[:8]) + (", ..." if len(fixed) > 8 else ""),
+            )
 
     def terms(self, members: int, weight_key: str, spec: Spec) -> Terms:
         """The numbers that `members` members will share."""
@@ -113,6 +133,9 @@ class Founding:
             strategy=spec.name,
             parameters=spec.parameters,
             noise=self.noise,
+            precision=self.precision,
+            layer_clips=tuple((name, float(bound)) for name, bound in self.layer_clips.items()),
+            entry_clips=tuple((name, float(bound)) for name, bound in self.entry_clips.items()),
         )
 
     def policy(self, members: int, sampled: int, terms: Terms) -> Policy:

@@ -17,7 +17,7 @@ from ..chain.patience import PatientLedger
 from ..protocol.messages import Place
 from ..protocol.quorum import check_protects
 from ..protocol.stopped import is_stopped
-from ..protocol.terms import Terms, default_capacity
+from ..protocol.terms import Terms, check_capacity, default_capacity
 from ..protocol.types import Phase
 from .clock import Clock
 from .enrolment import Enrolling, connected, printable
@@ -123,6 +123,7 @@ class Consortium:
             )
         if ours.encryption == "threshold":
             check_protects(view.policy, len(view.seated))
+            check_capacity(ours, view.policy, len(view.seated))
         eligible = sum(not member.suspended for member in view.seated)
         waited = min(view.policy.close_at, eligible)
         if sampled(eligible) < waited:

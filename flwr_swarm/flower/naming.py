@@ -80,6 +80,6 @@ def name_false(number: int, opened: Opened) -> None:
 
 def _is_as_signed(reply: MergeReply, terms: Terms) -> bool:
     try:
-        return aggregate_hash(terms.encryption, reply.merged) == reply.certificate.aggregate_hash
+        return aggregate_hash(terms, reply.merged) == reply.certificate.aggregate_hash
     except WireError:
         return False

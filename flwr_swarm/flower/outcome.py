@@ -20,6 +20,7 @@ from .ended import Outcome
 from .founding import Swarm
 from .read import Fields
 from .replay import Stepped, restore, step
+from .rounding import log_round
 from .trips import reason
 
 log = logging.getLogger("flwr.swarm")
@@ -125,11 +126,7 @@ def stepped(strategy: Strategy, parent: Parent, outcome: Outcome, swarm: Swarm) 
             len(included),
             swarm.terms.clip,
         )
-    log.info(
-        "round %d: fixed-point rounding moved no value by more than %.1e",
-        parent.round,
-        taken.rounding_error,
-    )
+    log_round(swarm.terms, parent.round, taken)
     return taken
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from ..protocol.hashing import Arrays
 from ..protocol.memory import Parent
 from ..protocol.payload import Layout, Metrics
 from ..protocol.terms import Terms
-from ..protocol.update import apply_mean, cast_like, trained_names
+from ..protocol.update import apply_mean, cast_like, layers_of, trained_names
 from .compat import detached_message
 from .records import array_record, numpy_arrays
 
@@ -192,7 +193,8 @@ class Stepped:
     """A strategy's step: the next model, its server state, and the mean metrics.
 
     `clipped` counts updates that were scaled down; `rounding_error` bounds what rounding moved
-    each value of the mean by, in the model's units.
+    each value of the mean by, in the model's units, and `rounding_share` is the expected length
+    of all that over the mean update's own; infinite if that is zero.
     """
 
     model: dict[str, NDArray[Any]]
@@ -200,6 +202,7 @@ class Stepped:
     metrics: MetricRecord | None
     clipped: int
     rounding_error: float
+    rounding_share: float
 
 
 def step(
@@ -223,7 +226,13 @@ def step(
         not finite: some member sealed something else.
     """
     size = sum(parent.model[name].size for name in trained_names(parent.model))
-    mean = terms.codec().decode(lanes, included=included, size=size, metrics=layout_size(layout))
+    mean = terms.codec().decode(
+        lanes,
+        included=included,
+        size=size,
+        metrics=layout_size(layout),
+        layers=layers_of(terms, parent.model),
+    )
     averaged = apply_mean(_by_name(parent.model), mean.update)
     metrics = mean_metrics(mean.metrics, layout)
     restore(strategy, parent.model, parent.state)
@@ -237,7 +246,14 @@ def step(
             f"the sum of round {number} leads to values that are not finite; a member sealed "
             "something else than an update, or the model's dtype is too narrow"
         )
-    return Stepped(model, server_state(strategy), out_metrics, mean.clipped, mean.rounding_error)
+    return Stepped(
+        model,
+        server_state(strategy),
+        out_metrics,
+        mean.clipped,
+        mean.rounding_error,
+        mean.rounding_norm / length if (length := float(np.linalg.norm(mean.update))) else math.inf,
+    )
 
 
 def replay(

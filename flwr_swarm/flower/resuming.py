@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from .._exceptions import ConfigurationError, RoundVoid
 from ..chain import history
 from ..chain.replay import replay
-from ..encryption import ThresholdScheme
 from ..protocol.hashing import Arrays, model_hash
 from ..protocol.member import last_certified
 from ..protocol.memory import Parent
@@ -165,7 +164,9 @@ class Resumption:
         opened: Opened | None = None
         seals: Mapping[int, SealReply] = {}
         if held is not None and self._encrypted:
-            opened = open_again(view, certified, held, self.recaller.openings(number))
+            opened = open_again(
+                view, certified, held, self.recaller.openings(number), self.driver.terms
+            )
         if opened is None:  # perhaps nobody was asked to open it yet
             seals = accepted_seals(then, self.recaller.seals(number), self.driver.terms)
             held = held or self._summed(view, certified, seals)
@@ -199,11 +200,13 @@ class Resumption:
         if certificate is None or not seals.keys() >= set(certificate.included):
             return None
         if self._encrypted:
-            merged = ThresholdScheme().merge([seals[m].payload for m in certificate.included])
+            merged = self.driver.terms.scheme().merge(
+                [seals[m].payload for m in certificate.included]
+            )
         else:
             inside = set(certificate.included)
             merged = merge_plain([s.payload_hash for s in certified.seals if s.member in inside])
-        if aggregate_hash(self.driver.terms.encryption, merged) != certificate.aggregate_hash:
+        if aggregate_hash(self.driver.terms, merged) != certificate.aggregate_hash:
             return None
         return HeldSum(
             threshold=view.policy.threshold,
@@ -224,7 +227,9 @@ class Resumption:
             return ModelProof(round=certified.number)
         held, opened = self.recaller.held(certified), None
         if held is not None:
-            opened = open_again(view, certified, held, self.recaller.openings(certified.number))
+            opened = open_again(
+                view, certified, held, self.recaller.openings(certified.number), self.driver.terms
+            )
         return ModelProof(round=certified.number, openings=opened.openings if opened else {})
 
     def _parent(self, number: int, wanted: bytes, fresh: tuple[Arrays, Arrays]) -> Parent:

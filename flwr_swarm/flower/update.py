@@ -13,7 +13,7 @@ from .._exceptions import CapacityExceeded, NotPrivate, TrainingFailed, UpdateMi
 from ..protocol.payload import Layout, encode_plain
 from ..protocol.seal import Task
 from ..protocol.types import EPSILON_UNIT, NO_CAP, LedgerView
-from ..protocol.update import difference
+from ..protocol.update import difference, layers_of
 from . import records
 from .sharing import check_taken
 
@@ -70,7 +70,13 @@ def encoded(reply: Message, task: Task, context: Context) -> tuple[Layout, Any]:
         flat += [float(v) for v in value] if isinstance(value, list) else [float(value)]
     weight = float(cast(float, metrics[terms.weight_key]))
     try:
-        lanes = terms.codec().encode(vector, weight=weight, metrics=flat, random=os.urandom)
+        lanes = terms.codec().encode(
+            vector,
+            weight=weight,
+            metrics=flat,
+            layers=layers_of(terms, task.parent.model),
+            random=os.urandom,
+        )
     except CapacityExceeded as error:
         log.warning("%s", error)
         raise CapacityExceeded(

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from .._exceptions import ConfigurationError, KeystoreError, MemoryDamaged
 from .._octets import Octets
@@ -92,7 +92,7 @@ class Disk:
 
     def _manifest(self) -> dict[str, str]:
         try:
-            listing = parse_json(self._path(MANIFEST).read_bytes(), deepest=2)
+            listing = parse_json(self._path(MANIFEST).read_bytes(), deepest=2, pairs=_once)
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
@@ -162,3 +162,10 @@ class Disk:
             yield
         finally:
             lock.release()
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):  # a changed byte can make two names one
+        raise ValueError("a name is there twice")
+    return found

@@ -9,7 +9,7 @@ from .._exceptions import WireError
 from ..encryption import Dealt, wire
 from ..encryption.complaint import upheld
 from ..encryption.dealing_wire import read_complaint
-from ..encryption.parameters import DEFAULT
+from ..encryption.parameters import KEYS
 from .ledger import ProposeCall, VoteCall
 from .member import round_context
 from .messages import Evidence, OpenReply, SealReply
@@ -27,7 +27,7 @@ def evidence_from(
     for reply in sorted(replies, key=lambda reply: reply.member):
         for complaint in reply.complaints:
             try:
-                dealer = read_complaint(complaint, DEFAULT).dealer
+                dealer = read_complaint(complaint, KEYS).dealer
             except WireError:
                 continue
             dealing = seals.get(dealer)
@@ -44,7 +44,7 @@ def _evidence(
 ) -> Evidence | None:
     """The complaint with the one envelope that it is about."""
     for envelope in dealing.envelopes:
-        if wire.read_envelope(envelope, DEFAULT).receiver == holder:
+        if wire.read_envelope(envelope, KEYS).receiver == holder:
             return Evidence(
                 round=number,
                 dealer=dealer,
@@ -69,7 +69,7 @@ def complainer(view: LedgerView, evidence: Evidence) -> int | None:
         return None
     try:
         shares = encryption.shares_hash(evidence.envelope_hashes, evidence.proof)
-        holder = wire.read_envelope(evidence.envelope, DEFAULT).receiver
+        holder = wire.read_envelope(evidence.envelope, KEYS).receiver
     except WireError:
         return None
     if shares != seal.shares_hash or not _sat(view, holder, evidence.round):
@@ -79,7 +79,7 @@ def complainer(view: LedgerView, evidence: Evidence) -> int | None:
         Dealt(envelope=evidence.envelope, hashes=evidence.envelope_hashes, proof=evidence.proof),
         context=round_context(view, current.number, current.parent),
         pinned=view.members[holder].encryption_key,
-        parameters=DEFAULT,
+        parameters=KEYS,
     )
     return said.holder if said is not None and said.dealer == evidence.dealer else None
 

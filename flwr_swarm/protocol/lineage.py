@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .._exceptions import EncryptionError, ModelRefused, WireError
-from ..encryption import ThresholdScheme
 from .hashing import Arrays, model_hash
 from .member import SwarmMember, last_certified, round_context
 from .memory import Held
@@ -70,7 +69,7 @@ def recomputed(
         expected = held.parent.hash
     else:
         try:
-            lanes = ThresholdScheme().open(
+            lanes = held.terms.scheme().open(
                 held.merged,
                 proof.openings,
                 context=round_context(view, certified.number, held.parent.hash),

@@ -18,7 +18,7 @@ from .messages import Place
 from .payload import Layout
 from .quorum import check_protects
 from .stopped import check_going_on, is_stopped
-from .terms import Terms
+from .terms import Terms, check_capacity
 from .types import Certificate, LedgerView, Member, Phase, Round
 
 Random = Callable[[int], bytes]
@@ -133,6 +133,7 @@ class SwarmMember:
             )
         if terms.encryption == "threshold" and not settled:
             check_protects(view.policy, len(view.seated))
+            check_capacity(terms, view.policy, len(view.seated))
         me = view.member_at(self.identity.account)
         if me is None or me.encryption_key != self.identity.encryption_key:
             raise NotAMember(

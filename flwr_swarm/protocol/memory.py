@@ -140,7 +140,8 @@ class Memory:
     signed : mapping of (round, view) to bytes
         Certificate digest that the member signed there: it signs no other.
     opened : mapping of int to bytes
-        Round to certificate digest for which shares were released: they are released for no other.
+        Round to what shares were released for, and for nothing else: certificate digest, and a
+        digest of the dealings (see `encryption.Holder`).
     opening : (int, bytes) or None
         Newest round for which shares were released, and what was released.
     """

@@ -8,7 +8,6 @@ from typing import Final
 
 from .._exceptions import NoOffice, ProtocolError, SealMismatch, StaleRound, WireError
 from ..encryption import ThresholdScheme
-from ..encryption.parameters import DEFAULT
 from ..encryption.wire import Ciphertext, write_aggregate
 from .member import SwarmMember, certificate_digest, in_round
 from .memory import Held, Memory
@@ -48,14 +47,14 @@ def merge(site: SwarmMember, request: MergeRequest, view: LedgerView) -> tuple[M
             f"needs {view.policy.min_included}; the relay withheld or altered some"
         )
     if group.total is not None:
-        merged = write_aggregate(group.total, DEFAULT)
+        merged = write_aggregate(group.total, terms.codec().ring)
     else:
         merged = merge_plain([group.members[member] for member in included])
     certificate = Certificate(
         round=current.number,
         view=current.view,
         included=included,
-        aggregate_hash=aggregate_hash(terms.encryption, merged),
+        aggregate_hash=aggregate_hash(terms, merged),
     )
     slot, digest = (current.number, current.view), certificate_digest(certificate)
     if memory.signed.get(slot, digest) != digest:
@@ -114,7 +113,7 @@ def _matching(request: MergeRequest, current: Round, terms: Terms) -> _Group:
     for seal in current.seals:
         layout, payload = request.updates.get(seal.member, (b"", b""))
         try:
-            parsed = parse_payload(terms.encryption, layout, payload, seal.member)
+            parsed = parse_payload(terms, layout, payload, seal.member)
         except WireError:
             continue
         if parsed.hash == seal.payload_hash and seal.member not in copied:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from .. import encryption
 from .._exceptions import (
     AlreadyOpened,
     NotCertified,
+    OpeningReused,
     ProtocolError,
     SealMismatch,
     ShareRefused,
 )
-from ..encryption import Dealt, ThresholdScheme
+from ..encryption import CertifiedSet, Dealt, Holder, RoundContext, ThresholdScheme
 from .ledger import CertifyCall, LedgerCall
 from .lineage import held_sum
 from .member import (
@@ -65,20 +67,21 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
             f"the ledger's certificate of round {current.number} is not the one in the "
             "message; no share was released"
         )
-    digest = certificate_digest(certificate)
-    if memory.opened.get(current.number, digest) != digest:
-        raise AlreadyOpened(
-            f"shares of round {current.number} were released for another set; never twice"
-        )
     dealt = {sender: _dealt(request, current, sender) for sender in certificate.included}
     context = round_context(view, current.number, current.parent)
     keys = site.identity.share_keys()
-    memory = replace(_settled(site, memory, current), opened={current.number: digest})
-    scheme = ThresholdScheme()
+    once = _Once(memory.opened)
+    holder = Holder(index=me.index, private_keys=keys, memory=once)
+    certified = CertifiedSet(
+        members=tuple(certificate.included), certificate=certificate_digest(certificate)
+    )
+    said: tuple[bytes, ...] = ()
     try:
-        opening = scheme.opening(dealt, context=context, receiver=me.index, private_keys=keys)
+        opening = holder.open(dealt, certified=certified, context=context)
+    except OpeningReused as error:
+        raise AlreadyOpened(str(error)) from error
     except ShareRefused:
-        complaints = scheme.complaints(
+        complaints = ThresholdScheme().complaints(
             dealt,
             context=context,
             receiver=me.index,
@@ -87,7 +90,10 @@ def release(site: SwarmMember, request: OpenRequest, view: LedgerView) -> tuple[
         )
         if not complaints:
             raise
-        return memory, OpenReply(member=me.index, complaints=tuple(complaints.values()))
+        said = tuple(complaints.values())
+    memory = replace(_settled(site, memory, current), opened=once.opened)
+    if said:
+        return memory, OpenReply(member=me.index, complaints=said)
     memory = replace(memory, opening=(current.number, opening))
     return memory, OpenReply(member=me.index, opening=opening)
 
@@ -124,3 +130,16 @@ def _dealt(request: OpenRequest, current: Round, sender: int) -> Dealt:
     ):
         raise SealMismatch(f"the share of member {sender} is not the one that it sealed")
     return Dealt(envelope=envelope, hashes=hashes, proof=proof)
+
+
+class _Once:
+    """The site's memory as the encryption asks it. Only the newest round's is kept."""
+
+    def __init__(self, opened: Mapping[int, bytes]) -> None:
+        self._before = opened
+        self.opened: Mapping[int, bytes] = opened
+
+    def claim(self, context: RoundContext, opened: bytes) -> bytes:
+        kept = self._before.get(context.round, opened)
+        self.opened = {context.round: kept}
+        return kept

@@ -15,9 +15,8 @@ from .._exceptions import WireError
 from .._octets import Octets
 from ..encryption import wire
 from ..encryption.hashes import ciphertext_hash
-from ..encryption.parameters import DEFAULT
 from .hashing import Arrays, array_bytes, canonical_json, parse_json, tagged_hash
-from .terms import Encryption
+from .terms import Terms
 from .types import HASH_BYTES, ZERO_HASH
 
 Metrics = dict[str, float | int | list[float] | list[int]]
@@ -81,7 +80,7 @@ class Parsed:
     ciphertext: wire.Ciphertext | None = field(default=None, repr=False)
 
 
-def parse_payload(kind: Encryption, layout: bytes, payload: Octets, sender: int) -> Parsed:
+def parse_payload(terms: Terms, layout: bytes, payload: Octets, sender: int) -> Parsed:
     """Read a payload and its layout; `WireError` if one is malformed.
 
     With the sender in its hash, a hash that another member copies from a pending transaction is
@@ -89,8 +88,9 @@ def parse_payload(kind: Encryption, layout: bytes, payload: Octets, sender: int)
     """
     decode_layout(layout)
     ciphertext = None
+    kind = terms.encryption
     if kind == "threshold":
-        ciphertext = wire.read_ciphertext(payload, DEFAULT)
+        ciphertext = wire.read_ciphertext(payload, terms.codec().ring)
         form: Hashable = ciphertext.lanes
         body = ciphertext_hash(ciphertext)
     else:
@@ -99,9 +99,9 @@ def parse_payload(kind: Encryption, layout: bytes, payload: Octets, sender: int)
     return Parsed(hash=digest, form=form, ciphertext=ciphertext)
 
 
-def payload_hash(kind: Encryption, layout: bytes, payload: Octets, sender: int) -> bytes:
+def payload_hash(terms: Terms, layout: bytes, payload: Octets, sender: int) -> bytes:
     """32 bytes that fix payload, layout and sender. A malformed payload raises `WireError`."""
-    return parse_payload(kind, layout, payload, sender).hash
+    return parse_payload(terms, layout, payload, sender).hash
 
 
 def _plain_form(payload: Octets) -> Hashable:
@@ -111,10 +111,10 @@ def _plain_form(payload: Octets) -> Hashable:
     return names, forms, frozenset(sizes)
 
 
-def aggregate_hash(kind: Encryption, merged: Octets) -> bytes:
+def aggregate_hash(terms: Terms, merged: Octets) -> bytes:
     """32 bytes that fix the merge: of the canonical sum, or of the list of inputs."""
-    if kind == "threshold":
-        return encryption.aggregate_hash(merged)
+    if terms.encryption == "threshold":
+        return encryption.aggregate_hash(merged, terms.codec().ring)
     return tagged_hash("aggregate", merged)
 
 

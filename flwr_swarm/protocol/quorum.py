@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .._exceptions import ConfigurationError
+from ..encryption.parameters import SMALLEST_SUM
 from .types import Policy
 
-SMALLEST_ENCRYPTED_SWARM = 3
+SMALLEST_ENCRYPTED_SWARM = SMALLEST_SUM
 """With two members, each learns the other's update from the sum; no encryption can help."""
 
 

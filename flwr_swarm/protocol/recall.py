@@ -86,7 +86,7 @@ def found_sum(certified: Round, replies: Iterable[RecallReply], terms: Terms) ->
             continue
         try:
             decode_layout(held.layout)
-            if aggregate_hash(terms.encryption, held.merged) == certificate.aggregate_hash:
+            if aggregate_hash(terms, held.merged) == certificate.aggregate_hash:
                 return held
         except WireError:
             continue
@@ -94,7 +94,11 @@ def found_sum(certified: Round, replies: Iterable[RecallReply], terms: Terms) ->
 
 
 def open_again(
-    view: LedgerView, certified: Round, held: HeldSum, openings: Mapping[int, bytes]
+    view: LedgerView,
+    certified: Round,
+    held: HeldSum,
+    openings: Mapping[int, bytes],
+    terms: Terms,
 ) -> Opened | None:
     """The sum, from openings that members released before; None if too few agree."""
     if certified.certificate is None:
@@ -103,6 +107,6 @@ def open_again(
     merged = Merged(certificate=certified.certificate, signatures=(), merged=held.merged)
     replies = [OpenReply(member=m, opening=data) for m, data in sorted(openings.items()) if data]
     try:
-        return conclude(then, merged, replies)
+        return conclude(then, merged, replies, terms)
     except OpeningRejected:
         return None

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from .. import encryption
 from .._exceptions import OpeningRejected, WireError
 from .._octets import Octets
-from ..encryption import ThresholdScheme, wire
+from ..encryption import wire
 from ..encryption.dealing import visible_fault
 from ..encryption.dealing_wire import read_proof
-from ..encryption.parameters import DEFAULT
+from ..encryption.parameters import KEYS
 from .election import quorum
 from .member import certificate_digest, last_certified, round_context
 from .messages import (
@@ -84,7 +84,7 @@ def accepted_seals(
         if seal is None or reply.round != view.current.number:
             continue
         try:
-            digest = payload_hash(terms.encryption, reply.layout, reply.payload, reply.member)
+            digest = payload_hash(terms, reply.layout, reply.payload, reply.member)
             hashes = [encryption.envelope_hash(e) for e in reply.envelopes]
             shares = encryption.shares_hash(hashes, reply.proof)
             well_dealt = (
@@ -101,10 +101,10 @@ def accepted_seals(
 
 def _well_dealt(view: LedgerView, reply: SealReply, hashes: Sequence[bytes]) -> bool:
     """Whether a dealing looks right from outside; only its holders can tell more."""
-    parsed = [wire.read_envelope(e, DEFAULT) for e in reply.envelopes]
+    parsed = [wire.read_envelope(e, KEYS) for e in reply.envelopes]
     if [(e.sender, e.receiver) for e in parsed] != [(reply.member, m.index) for m in view.seated]:
         return False
-    proof = read_proof(reply.proof, DEFAULT)
+    proof = read_proof(reply.proof, KEYS)
     context = round_context(view, view.current.number, view.current.parent)
     if visible_fault(proof, hashes, context=context, sender=reply.member) is not None:
         return False
@@ -190,7 +190,7 @@ def tally(
     if len(votes.keys() & set(current.committee)) < signatures_needed(view):
         return None
     try:
-        honest = aggregate_hash(terms.encryption, proposal.merged)
+        honest = aggregate_hash(terms, proposal.merged)
     except WireError:
         return None
     if honest != proposal.certificate.aggregate_hash:
@@ -213,7 +213,7 @@ def plan_open(
     addressed: dict[int, dict[int, bytes]] = {member.index: {} for member in view.seated}
     for sender in merged.certificate.included:
         for envelope in seals[sender].envelopes:  # none without encryption
-            receiver = wire.read_envelope(envelope, DEFAULT).receiver
+            receiver = wire.read_envelope(envelope, KEYS).receiver
             addressed.setdefault(receiver, {})[sender] = envelope
     return {
         holder: OpenRequest(
@@ -228,7 +228,9 @@ def plan_open(
     }
 
 
-def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> Opened:
+def conclude(
+    view: LedgerView, merged: Merged, replies: Iterable[OpenReply], terms: Terms
+) -> Opened:
     """Open the sum with t openings that agree.
 
     A faulty holder can spoil a subset, not the round: others are tried, up to a bound.
@@ -251,7 +253,7 @@ def conclude(view: LedgerView, merged: Merged, replies: Iterable[OpenReply]) -> 
     for subset in _subsets(sorted(openings), threshold, seed):
         chosen = {holder: openings[holder] for holder in subset}
         try:
-            lanes = ThresholdScheme().open(
+            lanes = terms.scheme().open(
                 merged.merged,
                 chosen,
                 context=context,

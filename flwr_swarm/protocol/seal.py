@@ -7,7 +7,6 @@ from typing import Any
 
 from .. import encryption
 from .._exceptions import KeyDrawn, MemberSuspended, ModelRefused, StaleRound
-from ..encryption import ThresholdScheme
 from .hashing import Arrays, model_hash
 from .ledger import SealCall
 from .lineage import held_sum, recomputed
@@ -173,7 +172,7 @@ def finish_seal(
     envelopes: tuple[bytes, ...] = ()
     proof = b""
     if terms.encryption == "threshold":
-        sealed = ThresholdScheme().seal(
+        sealed = terms.scheme().seal(
             content,
             context=round_context(view, request.round, task.parent.hash),
             sender=me.index,
@@ -189,7 +188,7 @@ def finish_seal(
     call = SealCall(
         round=request.round,
         parent=task.parent.hash,
-        payload_hash=payload_hash(terms.encryption, encoded, payload, me.index),
+        payload_hash=payload_hash(terms, encoded, payload, me.index),
         shares_hash=encryption.shares_hash([encryption.envelope_hash(e) for e in envelopes], proof),
         reveal=site.identity.secret(place.chain_id, place.contract, index),
         commitment=site.identity.commitment(place.chain_id, place.contract, index + 1),

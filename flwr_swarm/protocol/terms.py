@@ -8,7 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, cast
 
 from .._exceptions import ConfigurationError, WireError
-from ..encryption import Codec, SharedNoise
+from ..encryption import Codec, Precision, SharedNoise, ThresholdScheme
+from ..encryption.fixed_point import METRIC_BOUND, PRODUCT_LIMIT
+from ..encryption.layers import check_bound
+from ..encryption.layers import check_noise as check_no_layers
+from ..encryption.profile import DEFAULT_PRECISION
 from .hashing import terms_hash
 from .types import Policy
 
@@ -47,6 +51,11 @@ class Terms:
         Its hyperparameters.
     noise : SharedNoise, optional
         Noise that members add together, a share each, to what they encrypt.
+    precision : {8, 12, 16, 24}
+        Bits of a value at least; see `encryption.Profile`.
+    layer_clips, entry_clips : tuple of (str, float)
+        Bounds of single arrays, by pattern of their names; the first that matches holds. Of their
+        L2 norms, and of each |entry|.
     """
 
     encryption: Encryption
@@ -57,6 +66,9 @@ class Terms:
     strategy: str = "FedAvg"
     parameters: Mapping[str, float] = field(default_factory=dict)
     noise: SharedNoise | None = None
+    precision: Precision = DEFAULT_PRECISION
+    layer_clips: tuple[tuple[str, float], ...] = ()
+    entry_clips: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.encryption not in ENCRYPTIONS:
@@ -69,18 +81,45 @@ class Terms:
                 "a share of the noise; use encryption='threshold'"
             )
         self.codec()  # refuses a bad clip, weight or capacity before anything starts
+        check_no_layers((*self.layer_clips, *self.entry_clips), self.noise)
+        for given in (self.layer_clips, self.entry_clips):
+            for pattern, bound in given:
+                check_bound(pattern, bound, self.clip)
+            if len(dict(given)) != len(given):
+                raise ConfigurationError(
+                    f"a pattern of layer_clips or entry_clips has one bound, got "
+                    f"{[pattern for pattern, _ in given]}; leave one of the equal patterns out"
+                )
 
     def codec(self) -> Codec:
         """How an update becomes the integers that are added."""
         return Codec(
-            clip=self.clip, max_weight=self.max_weight, members=self.members, noise=self.noise
+            clip=self.clip,
+            max_weight=self.max_weight,
+            members=self.members,
+            precision=self.precision,
+            # A metric has the bits that a larger weight does not take.
+            metric_bound=min(METRIC_BOUND, PRODUCT_LIMIT / max(self.max_weight, 1.0)),
+            noise=self.noise,
         )
+
+    def scheme(self) -> ThresholdScheme:
+        """What encrypts these integers, in lanes as wide as the precision and the members ask."""
+        return ThresholdScheme(parameters=self.codec().ring)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: the terms, and the codec's public numbers beside them."""
         plain = {**asdict(self), "parameters": dict(self.parameters)}
-        if self.noise is None:
-            del plain["noise"]  # terms without it stay what they were
+        plain["layer_clips"] = [list(entry) for entry in self.layer_clips]
+        plain["entry_clips"] = [list(entry) for entry in self.entry_clips]
+        for name, default in (
+            ("noise", None),
+            ("precision", DEFAULT_PRECISION),
+            ("layer_clips", []),
+            ("entry_clips", []),
+        ):
+            if plain[name] == default:
+                del plain[name]  # terms without it stay what they were
         return {"protocol": PROTOCOL_VERSION, "codec": self.codec().to_terms(), **plain}
 
     @classmethod
@@ -102,6 +141,9 @@ class Terms:
                 strategy=str(data["strategy"]),
                 parameters={str(name): float(parameters[name]) for name in parameters},
                 noise=_noise(data["noise"]) if "noise" in data else None,
+                precision=data.get("precision", DEFAULT_PRECISION),
+                layer_clips=_bounds(data.get("layer_clips", ())),
+                entry_clips=_bounds(data.get("entry_clips", ())),
             )
         except ConfigurationError as error:
             raise WireError(f"the swarm's terms cannot work: {error}") from None
@@ -131,6 +173,26 @@ def check_noise(terms: Terms, policy: Policy) -> None:
             f"{policy.min_included}; raise min_included, or lower SharedNoise(honest=...), which "
             "makes each share larger"
         )
+
+
+def check_capacity(terms: Terms, policy: Policy, members: int) -> None:
+    """Refuse sums of more members than a lane has room for.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    most = min(policy.close_at, members)
+    if terms.encryption == ENCRYPTIONS[0] and most > terms.members:
+        raise ConfigurationError(
+            f"a round may add up {most} members (close_at={policy.close_at}, {members} seats), and "
+            f"the terms hold sums of at most {terms.members}; lower close_at to {terms.members}, "
+            f"or agree on terms for more: SwarmStrategy.terms({most})"
+        )
+
+
+def _bounds(data: Any) -> tuple[tuple[str, float], ...]:
+    return tuple((str(pattern), float(bound)) for pattern, bound in data)
 
 
 def _noise(data: Mapping[str, Any]) -> SharedNoise:

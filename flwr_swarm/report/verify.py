@@ -9,7 +9,6 @@ from typing import Any, Final
 from .._exceptions import EvidenceError
 from ..chain.replay import Replay, replay
 from ..chain.state import Record
-from ..encryption import ThresholdScheme
 from ..flower.replay import replay as step
 from ..protocol.hashing import Arrays, canonical_json, model_hash, parse_json
 from ..protocol.member import round_context
@@ -309,13 +308,13 @@ def _next_model(
     if certificate is None or record.policy is None:
         raise EvidenceError(f"round {current.number} has a sum but no certificate")
     merged = (folder / "sum.bin").read_bytes()
-    if aggregate_hash(terms.encryption, merged) != certificate.aggregate_hash:
+    if aggregate_hash(terms, merged) != certificate.aggregate_hash:
         raise EvidenceError(f"round {current.number}: the sum is not the certified one")
     openings = {
         int(path.stem.removeprefix("opening-")): path.read_bytes()
         for path in sorted(folder.glob("opening-*.bin"))
     }
-    lanes = ThresholdScheme().open(
+    lanes = terms.scheme().open(
         merged,
         openings,
         context=round_context(proven.view, current.number, current.parent),

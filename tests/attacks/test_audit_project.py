@@ -92,7 +92,8 @@ def project(tmp_path):
 
 
 def tripped(folder, **options):
-    results = project_gates(folder, canaries=600, rounds=3, **options)
+    """False alarms have probability 1e-10 in all; batches left out are missed with 1e-14."""
+    results = project_gates(folder, canaries=600, rounds=8, alpha=1e-11, **options)
     return {result.gate.split(",")[0] for result in results if result.tripped}
 
 

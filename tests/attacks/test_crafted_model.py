@@ -103,7 +103,7 @@ def test_a_server_of_plain_federated_learning_robs_every_site():
 
 @pytest.mark.parametrize("victims", [{VICTIM}, set(range(SITES))])
 def test_the_members_of_a_swarm_refuse_the_crafted_model(tmp_path, victims):
-    strategy = SwarmStrategy(fedavg(), max_weight=100.0, evidence=tmp_path, seal_seconds=4)
+    strategy = SwarmStrategy(fedavg(), max_weight=100.0, evidence=tmp_path)
     view = run(strategy, client_app(swarm_mod), victims=victims).malicious_relay(crafted())
     refused = {site: error.split(":")[0] for site, error in view.refusals.items()}
     assert refused == dict.fromkeys(victims, "ModelRefused")

@@ -20,7 +20,7 @@ def test_wrong(flwr_swarm_gates):
 
 SWARM = """
 def test_the_swarm(flwr_swarm_gates):
-    flwr_swarm_gates.swarm()
+    flwr_swarm_gates.swarm(alpha=1e-11)
 """
 
 IGNORANT = """

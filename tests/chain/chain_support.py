@@ -126,12 +126,12 @@ class Swarm:
         self.policy = policy_of(n, **policy)
         self.cards = tuple(self.card(i) for i in range(n))
         address = deploy(
-            self.endpoint, cards=self.cards, policy=self.policy, key=deployer, timeout=10
+            self.endpoint, cards=self.cards, policy=self.policy, key=deployer, timeout=60
         )
         assert address == self.contract
         self.ledgers = Made(lambda i: self.ledger(key_of(i)))
         self.reader = ReadOnlyLedger(
-            url=self.endpoint, contract=self.contract, chain_id=chain.chain_id, timeout=10
+            url=self.endpoint, contract=self.contract, chain_id=chain.chain_id, timeout=60
         )
 
     def card(self, i: int, **changes: Any) -> Card:
@@ -164,7 +164,7 @@ class Swarm:
             contract=self.contract,
             key=key,
             chain_id=self.chain.chain_id,
-            timeout=10,
+            timeout=60,
         )
 
     def secret(self, i: int, k: int) -> bytes:

@@ -50,7 +50,7 @@ class Engine:
     ) -> None:
         self.name, self.url, self.chain_id = name, url, CHAIN_ID
         self.advance_clock, self.fund = advance, fund
-        self._node = HttpNode(url, timeout=20)
+        self._node = HttpNode(url, timeout=60)
 
     def request(self, method: str, params: Sequence[Any], *, timeout: float | None = None) -> Any:
         if method == "eth_getTransactionCount" and len(params) == 1:
@@ -101,7 +101,7 @@ def serve(folder: Path) -> Iterator[Engine]:
     arguments = [sys.executable, "-m", "flwr_swarm.chain.server", "--dir", str(folder), "--port"]
     arguments += ["0", "--chain-id", str(CHAIN_ID), "--time-travel"]
     with started(arguments, r"http://(127\.0\.0\.1:\d+): chain") as url:
-        node = HttpNode(url, timeout=20)
+        node = HttpNode(url, timeout=60)
         yield Engine(
             "serve",
             url,
@@ -115,7 +115,7 @@ def anvil(_: Path) -> Iterator[Engine]:
     arguments = [str(builder().foundry("anvil")), "--host", "127.0.0.1", "--port", "0"]
     arguments += ["--chain-id", str(CHAIN_ID), "--hardfork", "paris", "--no-cors"]
     with started(arguments, r"Listening on (127\.0\.0\.1:\d+)") as url:
-        node = HttpNode(url, timeout=20)
+        node = HttpNode(url, timeout=60)
 
         # Anvil alone gives blocks of one second the same time, which no other chain does.
         node.request("anvil_setBlockTimestampInterval", [1])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from chain_support import Swarm, digest, key_of, policy_of, refused
+from held_port import held_port
 
 from flwr_swarm._exceptions import (
     ChainUnreachable,
@@ -104,7 +105,7 @@ def test_a_lost_message_neither_loses_nor_doubles_a_transaction(
 ) -> None:
     swarm = Swarm(chain, 2)
     node = Losing(chain, method, what, times=2)
-    ledger = ChainLedger(url=node, contract=swarm.contract, key=swarm.keys[0], timeout=10)
+    ledger = ChainLedger(url=node, contract=swarm.contract, key=swarm.keys[0], timeout=60)
     ledger.submit(swarm.seal_call(0, 1))
     assert node.left < 2
     assert swarm.view.members[0].reveals == 1
@@ -127,7 +128,7 @@ def test_a_nonce_that_another_process_used_is_replaced(chain: EmbeddedChain) -> 
     swarm.abstain(0, 1)
     swarm.seal_all(1, 1, 2)
     node = Behind(chain, "eth_getTransactionCount", "answer")
-    ledger = ChainLedger(url=node, contract=swarm.contract, key=swarm.keys[0], timeout=10)
+    ledger = ChainLedger(url=node, contract=swarm.contract, key=swarm.keys[0], timeout=60)
     chain.advance_clock(601)
     swarm.advance(1, 0, i=1)
     ledger.submit(swarm.certify_call(swarm.certificate(), swarm.officers()))
@@ -154,7 +155,7 @@ def test_a_transaction_that_lost_a_race_says_by_which_rule(chain: EmbeddedChain)
     swarm.seal(0, 1)
     chain.advance_clock(601)
     node = Racing(chain, lambda: swarm.close(1, i=1))
-    ledger = ChainLedger(url=node, contract=swarm.contract, key=swarm.keys[0], timeout=10)
+    ledger = ChainLedger(url=node, contract=swarm.contract, key=swarm.keys[0], timeout=60)
     with pytest.raises(TransactionRefused) as caught:
         ledger.submit(CloseCall(round=1))
     assert caught.value.reason == "SealingClosed"
@@ -165,7 +166,7 @@ def test_a_seal_that_becomes_the_last_by_a_race_has_gas_for_the_draw(chain: Embe
     view = swarm.seal_all(1, *range(22))
     calls = {i: swarm.seal_call(i, 1, view) for i in (22, 23)}
     node = Racing(chain, lambda: swarm.ledgers[23].submit(calls[23]))
-    ledger = ChainLedger(url=node, contract=swarm.contract, key=swarm.keys[22], timeout=10)
+    ledger = ChainLedger(url=node, contract=swarm.contract, key=swarm.keys[22], timeout=60)
     ledger.submit(calls[22])
     assert swarm.view.current.phase is Phase.MERGING
 
@@ -173,26 +174,21 @@ def test_a_seal_that_becomes_the_last_by_a_race_has_gas_for_the_draw(chain: Embe
 # --- wrong places ----------------------------------------------------------------------------
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_a_refused_connection_is_unreachable_and_says_where() -> None:
-    url = f"http://user:secret@127.0.0.1:{closed_port()}/token"
-    ledger = ReadOnlyLedger(url=url, contract="0x" + "11" * 20, timeout=SOON)
-    with pytest.raises(ChainUnreachable, match=r"127\.0\.0\.1") as caught:
-        ledger.view()
+    with held_port() as port:
+        url = f"http://user:secret@127.0.0.1:{port}/token"
+        ledger = ReadOnlyLedger(url=url, contract="0x" + "11" * 20, timeout=SOON)
+        with pytest.raises(ChainUnreachable, match=r"127\.0\.0\.1") as caught:
+            ledger.view()
     assert "secret" not in str(caught.value)
     assert "token" not in str(caught.value)
 
 
 def test_a_chain_that_comes_up_late_is_waited_for(chain: EmbeddedChain) -> None:
     swarm = Swarm(chain, 1)
-    port = closed_port()
-    ledger = ReadOnlyLedger(url=f"http://127.0.0.1:{port}", contract=swarm.contract, timeout=20)
-    with ThreadPoolExecutor(1) as pool:
+    with held_port() as port, ThreadPoolExecutor(1) as pool:
+        url = f"http://127.0.0.1:{port}"
+        ledger = ReadOnlyLedger(url=url, contract=swarm.contract, timeout=120)
         waiting = pool.submit(ledger.view)
         with ChainServer(chain, port=port):
             assert [m.account for m in waiting.result().members] == [swarm.keys[0].address]

@@ -105,7 +105,7 @@ def test_processes_that_share_a_key_double_and_lose_nothing(
 ) -> None:
     key = digest("shared", kept)
     engine.fund(Account.from_key(key).address)
-    founder = Sender(engine, Account.from_key(key), chain_id=engine.chain_id, timeout=20)
+    founder = Sender(engine, Account.from_key(key), chain_id=engine.chain_id, timeout=60)
     contract = to_checksum_address(founder.send(to=None, data=ECHO)["contractAddress"])
     outbox = str(tmp_path / "o") if kept else None
     datas = [[bytes([process, k]) for k in range(3)] for process in range(3)]
@@ -162,7 +162,7 @@ def test_wrong_places_have_their_names(engine: Engine) -> None:
     with pytest.raises(NoContract):
         ReadOnlyLedger(url=engine.url, contract=key_of(0).address).connect()
     # The node itself refuses a signature for another chain.
-    stray = Sender(engine, key_of(0), chain_id=CHAIN_OTHER, timeout=20)
+    stray = Sender(engine, key_of(0), chain_id=CHAIN_OTHER, timeout=60)
     with pytest.raises(WrongChain, match="node of the swarm's own chain"):
         stray.send(to=None, data=ECHO)
 
@@ -171,6 +171,6 @@ def test_an_account_without_money_is_told_so_where_gas_costs(engine: Engine) -> 
     if int(engine.request("eth_gasPrice", []), 16) == 0:
         pytest.skip("gas is free on this engine")
     poor = Account.create()
-    sender = Sender(engine, poor, chain_id=engine.chain_id, timeout=20)
+    sender = Sender(engine, poor, chain_id=engine.chain_id, timeout=60)
     with pytest.raises(OutOfFunds, match=f"{poor.address} cannot pay for gas; fund it"):
         sender.send(to=None, data=ECHO)

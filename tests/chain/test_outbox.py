@@ -24,7 +24,7 @@ KEY = key_of(0)
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def sender_of(node: Any, folder: Path | None, timeout: float = 10) -> Sender:
+def sender_of(node: Any, folder: Path | None, timeout: float = 60) -> Sender:
     outbox = Outbox(folder) if folder else None
     return Sender(node, KEY, chain_id=77, timeout=timeout, outbox=outbox)
 
@@ -115,7 +115,7 @@ def hold(folder: str, held: Any, leave: Any) -> None:
     lock = Outbox(Path(folder)).lock(77, KEY.address)
     assert lock.acquire(end=0)
     held.set()
-    leave.wait(30)
+    leave.wait(300)
 
 
 def test_a_second_process_with_the_key_waits_and_is_refused_by_name(tmp_path: Path) -> None:
@@ -125,13 +125,13 @@ def test_a_second_process_with_the_key_waits_and_is_refused_by_name(tmp_path: Pa
     Outbox(tmp_path / "o")
     holder.start()
     try:
-        assert held.wait(30)
+        assert held.wait(240)
         with pytest.raises(AccountBusy, match="another process sends as"):
             sender_of(chain, tmp_path / "o", timeout=0.1).send(to=contract, data=b"x")
         assert effects(chain, contract) == []
     finally:
         holder.kill()  # whatever kills the holder frees the account
-        holder.join(30)
+        holder.join(240)
         holder.close()
     sender_of(chain, tmp_path / "o").send(to=contract, data=b"x")
     assert effects(chain, contract) == [b"x"]
@@ -143,7 +143,7 @@ class Suicidal:
     def __init__(self, url: str, when: str) -> None:
         from flwr_swarm.chain.provider import HttpNode
 
-        self._node, self._when = HttpNode(url, timeout=10), when
+        self._node, self._when = HttpNode(url, timeout=60), when
 
     def request(self, method: str, params: Any, *, timeout: float | None = None) -> Any:
         if method == "eth_sendRawTransaction" and self._when == "before":
@@ -165,7 +165,7 @@ def test_a_call_repeated_after_kill_9_is_the_same_transaction(tmp_path: Path, wh
     with ChainServer(chain) as server:
         process = SPAWN.Process(target=vote_and_die, args=(str(folder), server.url, contract, when))
         process.start()
-        process.join(60)
+        process.join(240)
         assert process.exitcode == -signal.SIGKILL
         process.close()
     assert effects(chain, contract) == ([b"vote"] if when == "after" else [])
@@ -212,7 +212,7 @@ def test_a_refusal_by_the_node_is_named_and_leaves_nothing_open(tmp_path: Path) 
 
 
 def opens_all(folder: Path, number: int, start: Any) -> None:
-    start.wait(60)
+    start.wait(240)
     for k in range(number):
         Outbox(folder / str(k))
 
@@ -226,5 +226,5 @@ def test_processes_that_open_a_new_outbox_at_once_do_not_disturb_each_other(
     for opener in openers:
         opener.start()
     for opener in openers:
-        opener.join(120)
+        opener.join(240)
     assert [opener.exitcode for opener in openers] == [0, 0, 0, 0]

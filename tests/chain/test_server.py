@@ -30,7 +30,7 @@ def served(chain: EmbeddedChain) -> Iterator[ChainServer]:
 def ask(url: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, Any]:
     request = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -92,8 +92,8 @@ def test_oversized_requests_and_foreign_hosts_are_refused(
 def test_a_stopped_server_hangs_up_on_connections_that_it_kept_open(chain: EmbeddedChain) -> None:
     with ChainServer(chain) as server:
         port = int(server.url.rsplit(":", 1)[1])
-        kept = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        idle = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        kept = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        idle = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         idle.connect()
         kept.request("POST", "/", rpc("eth_chainId"))
         assert json.loads(kept.getresponse().read())["result"] == hex(77)
@@ -111,13 +111,13 @@ def test_a_request_in_hand_is_answered_before_the_server_hangs_up(chain: Embedde
 
         def request(self, method: str, params: Sequence[Any]) -> Any:
             entered.set()
-            assert leave.wait(5)
+            assert leave.wait(60)
             return chain.request(method, params)
 
     server = ChainServer(Slow()).start()  # type: ignore[arg-type]
     with ThreadPoolExecutor(2) as pool:
         answer = pool.submit(ask, server.url, rpc("eth_chainId"))
-        assert entered.wait(5)
+        assert entered.wait(60)
         stopping = pool.submit(server.stop)
         leave.set()
         assert answer.result()[1]["result"] == hex(77)
@@ -131,11 +131,14 @@ def test_a_port_that_is_taken_is_refused_by_name(served: ChainServer) -> None:
 
 
 def test_a_stopped_server_frees_its_thread(chain: EmbeddedChain) -> None:
+    before = set(threading.enumerate())  # other tests of this process may have servers too
     server = ChainServer(chain).start()
     url = server.url
+    own = {t for t in threading.enumerate() if t.name == "flwr-swarm-chain"} - before
+    assert len(own) == 1
     server.stop()
     server.stop()
-    assert not any(thread.name == "flwr-swarm-chain" for thread in threading.enumerate())
+    assert not own & set(threading.enumerate())
     with pytest.raises(urllib.error.URLError):
         ask(url, rpc("eth_chainId"))
     with pytest.raises(RuntimeError):

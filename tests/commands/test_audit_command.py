@@ -7,13 +7,15 @@ from flwr_swarm_attacks import gates_product, gates_project
 from flwr_swarm_attacks.planted import BUGS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "support2_swarm"
+RARE = 1e-11
+"""Of a false alarm in each of some twenty gates, since a test must not fail by luck."""
 SMALL = ("--run-config", "dataset='breast-cancer'", "--run-config", "hidden=8", "--rounds", 3)
 
 
 def test_the_example_passes_and_every_control_works(desk):
-    found = desk.json("audit", EXAMPLE, *SMALL)
+    found = desk.json("audit", EXAMPLE, *SMALL, "--alpha", RARE)
     assert not any(gate["tripped"] for gate in found["gates"])
-    assert all(gate["false_alarm"] <= 1e-5 for gate in found["gates"])
+    assert sum(gate["false_alarm"] for gate in found["gates"]) <= 1e-9
     lies = {f"{gates_product.FEDAVG}: {gate}" for gate in ("crafted model", "recovered pictures")}
     assert set(found["controls"]) == {*BUGS, *gates_product.FAULTS, *lies}
     assert len(found["gates"]) == 14

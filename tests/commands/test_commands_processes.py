@@ -83,7 +83,7 @@ class Chain:
 
     def end(self, number):
         self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=60)
+        _, errors = self.process.communicate(timeout=240)
         return self.process.returncode, errors
 
 

@@ -107,7 +107,7 @@ def test_a_real_terminal_shows_nothing_of_what_is_typed(tmp_path):
             terminal.stdin.flush()
         while read := os.read(terminal.stdout.fileno(), 1000):
             screen += read
-        assert terminal.wait(timeout=60) == 0
+        assert terminal.wait(timeout=240) == 0
     made = Keystore.open(tmp_path / "k", PASSWORD)
     assert made.account.encode() in screen
     assert PASSWORD.encode() not in screen

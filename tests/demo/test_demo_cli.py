@@ -3,13 +3,12 @@
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 import flwr_swarm
 from flwr_swarm import cli
-from flwr_swarm._exceptions import ConfigurationError, EvidenceError
-from flwr_swarm.demo.doctor import self_test, update_norm
+from flwr_swarm._exceptions import EvidenceError
+from flwr_swarm.demo.doctor import self_test
 
 
 def _run(monkeypatch, capsys, *arguments):
@@ -90,28 +89,3 @@ def test_the_self_test_notices_a_wrong_mean(monkeypatch):
     monkeypatch.setattr(doctor, "_TOLERANCE", 0.0)  # rounding is not exact, so it must complain
     with pytest.raises(flwr_swarm.SwarmError, match="off by"):
         self_test()
-
-
-def test_update_norm_of_two_files(tmp_path):
-    rng = np.random.default_rng(0)
-    first = {"a": rng.normal(size=(3, 2)), "b": rng.normal(size=4)}
-    second = {k: v + 0.5 for k, v in first.items()}
-    for name, arrays in (("before", first), ("after", second)):
-        np.savez(tmp_path / f"{name}.npz", **arrays)
-    norm = update_norm(tmp_path / "before.npz", tmp_path / "after.npz")
-    assert norm == pytest.approx(0.5 * np.sqrt(10))
-
-
-@pytest.mark.parametrize("content", [b"", b"not a model", b"\x80\x04}."])
-def test_update_norm_refuses_what_is_no_model(tmp_path, content):
-    for name in ("a.pt", "b.npz"):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(ConfigurationError, match="not a saved model"):
-            update_norm(tmp_path / name, tmp_path / name)
-
-
-def test_update_norm_refuses_two_different_models(tmp_path):
-    np.savez(tmp_path / "a.npz", w=np.zeros(3))
-    np.savez(tmp_path / "b.npz", w=np.zeros(4))
-    with pytest.raises(ConfigurationError, match="other names or shapes"):
-        update_norm(tmp_path / "a.npz", tmp_path / "b.npz")

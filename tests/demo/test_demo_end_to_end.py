@@ -10,7 +10,7 @@ import pytest
 from flwr_swarm.deployment import processes
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_the_demo_runs_reports_verifies_and_leaves_nothing(tmp_path, monkeypatch):
     out, mark = tmp_path / "swarm-demo", "end-to-end-" + str(os.getpid())
     monkeypatch.setenv("FLWR_SWARM_TEST", mark)
@@ -31,7 +31,7 @@ def test_the_demo_runs_reports_verifies_and_leaves_nothing(tmp_path, monkeypatch
         assert entry["aggregate_hash"] in (out / "report.html").read_text(encoding="utf-8")
         assert f"round  {entry['round']}" in done.stdout
     for model in ("pooled", "federated", "swarm"):
-        assert result["auroc"][model]["value"] > 0.9  # a set on which chance is 0.5
+        assert result["auroc"][model]["value"] > 0.85  # chance is 0.5; with noise 0.97 +- 0.006
 
     proof = subprocess.run(
         [*command, "verify", str(out)], capture_output=True, text=True, check=False

@@ -63,7 +63,7 @@ def test_no_process_and_no_file_survives(tmp_path, monkeypatch, script, number, 
         before = processes.family(mark)
         assert len(before) >= fewest  # this script, SuperLink, SuperExec, simulation, Ray, ...
         demo.send_signal(number)
-        _, errors = demo.communicate(timeout=120)
+        _, errors = demo.communicate(timeout=240)
     assert "KeyboardInterrupt" in errors.splitlines()[-1]
     table = processes._table()
     assert not [p for p in before if p.pid in table and table[p.pid].born == p.born]

@@ -33,7 +33,7 @@ def test_an_app_says_what_it_wants(tiny):
     wanted = Wanted.of(tiny, 4)
     assert (wanted.terms.max_weight, wanted.terms.strategy) == (1000.0, "FedAvg")
     assert wanted.terms.members == 16
-    assert set(wanted.policy) == {"close_at=4", "seal_seconds=90", "merge_seconds=30"}
+    assert set(wanted.policy) == {"close_at=4", "seal_seconds=600", "merge_seconds=300"}
 
 
 def test_the_example_wants_its_budget_and_its_largest_site():

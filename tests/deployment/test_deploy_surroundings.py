@@ -81,7 +81,7 @@ def started(local, mark):
         folder=local.path,
         log=local.logs / "child.log",
     )
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while "up" not in child.output() and time.monotonic() < end:
         time.sleep(0.05)
     return child

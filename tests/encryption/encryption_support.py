@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, reduce
 
 import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
 from flwr_swarm.encryption import (
+    CertifiedSet,
     Dealt,
+    Holder,
     RingParameters,
     RoundContext,
     Sealed,
     ThresholdScheme,
+    VolatileMemory,
     envelope_hash,
     generate_encryption_key,
+    modular,
+    wire,
 )
+from flwr_swarm.encryption.cipher import decrypt, encrypt
+from flwr_swarm.encryption.envelope import public_key_of
+from flwr_swarm.encryption.holding import sum_of_shares
+from flwr_swarm.encryption.parameters import DEGREE, KEYS, SMALLEST_SUM
+from flwr_swarm.encryption.randomness import Stream, uniform
 
 Q = 2**60 - 2**14 + 1
 CONTRACT = "0x" + "5a" * 20
@@ -74,19 +84,30 @@ def seal_all(
     ]
 
 
-def dealt_to(
-    sealed: Sealed,
-    holder: int,
-    envelope: bytes | None = None,
-    *,
-    parameters: RingParameters | None = None,
-) -> Dealt:
+def dealt_to(sealed: Sealed, holder: int, envelope: bytes | None = None) -> Dealt:
     """What `holder` gets of a dealing among all seats, or another envelope in its place."""
-    ring = parameters or RingParameters()
     return Dealt(
         envelope=sealed.envelopes[holder] if envelope is None else envelope,
-        hashes=tuple(envelope_hash(one, ring) for one in sealed.envelopes),
+        hashes=tuple(envelope_hash(one, KEYS) for one in sealed.envelopes),
         proof=sealed.proof,
+    )
+
+
+def sum_without_memory(
+    dealt: Mapping[int, Dealt],
+    *,
+    context: RoundContext,
+    receiver: int,
+    private_keys: Sequence[bytes],
+) -> bytes:
+    """An opening as a holder makes it when nobody asks its memory, nor how many are in the set."""
+    keys = {public_key_of(key): key for key in private_keys}
+    return sum_of_shares(
+        dealt,
+        context=context,
+        receiver=receiver,
+        keys=keys,
+        parameters=KEYS,
     )
 
 
@@ -98,18 +119,39 @@ def openings_of(
     who: Sequence[int],
     context: RoundContext | None = None,
 ) -> dict[int, bytes]:
-    return {
-        holder: scheme.opening(
-            {
-                sender: dealt_to(one, holder, parameters=scheme.parameters)
-                for sender, one in enumerate(sealed)
-            },
-            context=context or round_context(),
-            receiver=holder,
-            private_keys=[key_pairs(holders)[holder][0]],
-        )
-        for holder in who
-    }
+    """From holders with empty memories; of one or two members as no holder makes them."""
+    made, here = {}, context or round_context()
+    for j in who:
+        dealt = {i: dealt_to(one, j) for i, one in enumerate(sealed)}
+        keys = [key_pairs(holders)[j][0]]
+        if len(dealt) < SMALLEST_SUM:
+            made[j] = sum_without_memory(dealt, context=here, receiver=j, private_keys=keys)
+            continue
+        holder = Holder(index=j, private_keys=keys, memory=VolatileMemory())
+        made[j] = holder.open(dealt, certified=certified_set(dealt), context=here)
+    return made
+
+
+def certified_set(members: Iterable[int], certificate: bytes = bytes(32)) -> CertifiedSet:
+    return CertifiedSet(members=tuple(sorted(members)), certificate=certificate)
+
+
+def open_directly(
+    lanes: Sequence[NDArray[np.uint32]], parameters: RingParameters, *, seed: int | str = 0
+) -> NDArray[np.uint64]:
+    """What members' lanes open to under the sum of their keys, without sharing any of them.
+
+    Sharing takes time that grows with the square of the members; it is the same for all lanes.
+    """
+    random, common = deterministic(f"direct {seed}"), round_context().common_seed()
+    keys = [uniform(random, DEGREE) for _ in lanes]
+    payloads = [
+        encrypt(one, secret=key, seed=common, stream=Stream(random=random), parameters=parameters)
+        for one, key in zip(lanes, keys, strict=True)
+    ]
+    merged = ThresholdScheme(parameters=parameters).merge(payloads)
+    total = wire.read_aggregate(merged, parameters)
+    return decrypt(total, secret=reduce(modular.add, keys), seed=common, parameters=parameters)
 
 
 def frame(kind: int, body: bytes, parameters: RingParameters | None = None) -> bytes:

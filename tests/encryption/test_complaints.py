@@ -11,7 +11,7 @@ from crooked import crooked, stolen_ephemeral
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
-from encryption_support import frame, key_pairs, public_keys, round_context
+from encryption_support import frame, key_pairs, public_keys, round_context, sum_without_memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_dealing import FAULTS, HIDDEN, deal_with, dealt
@@ -103,7 +103,7 @@ def test_a_victim_s_complaint_holds_and_opens_its_envelope_alone(kind, victim):
             assert (said.dealer, said.holder) == (0, victim)
             assert said.revealed is not None
             with pytest.raises(BadDealing):
-                SCHEME.opening(
+                sum_without_memory(
                     {0: one},
                     context=round_context(),
                     receiver=holder,
@@ -370,7 +370,7 @@ def test_a_holder_that_lost_its_key_complains_about_nobody(honest):
     one = dealt(*honest, 1)
     stranger = key_pairs(16)[9][0]
     with pytest.raises(ShareRefused) as refused:
-        SCHEME.opening({0: one}, context=round_context(), receiver=1, private_keys=[stranger])
+        sum_without_memory({0: one}, context=round_context(), receiver=1, private_keys=[stranger])
     assert not isinstance(refused.value, BadDealing)
     assert complained(one, 1, private=stranger) == {}
 
@@ -383,7 +383,7 @@ def test_a_bad_share_to_a_key_that_the_others_do_not_know_is_not_shown(bad):
 
 def test_another_holders_envelope_is_no_reason_to_complain(honest):
     with pytest.raises(ShareRefused):
-        SCHEME.opening(
+        sum_without_memory(
             {0: dealt(*honest, 2)},
             context=round_context(),
             receiver=1,

@@ -18,12 +18,19 @@ from crooked import (
     random_share,
     stolen_ephemeral,
 )
-from encryption_support import Q, deterministic, key_pairs, public_keys, round_context
+from encryption_support import (
+    Q,
+    deterministic,
+    key_pairs,
+    public_keys,
+    round_context,
+    sum_without_memory,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flwr_swarm._exceptions import BadDealing, ShareRefused
-from flwr_swarm.encryption import Dealt, ThresholdScheme, dealing, envelope_hash, modular
+from flwr_swarm.encryption import Dealt, dealing, envelope_hash, modular
 from flwr_swarm.encryption.dealing import _combinations, deal, visible_fault
 from flwr_swarm.encryption.dealing_wire import read_proof, write_proof
 from flwr_swarm.encryption.holding import held_share
@@ -371,7 +378,7 @@ def test_an_opening_of_one_dealing_does_not_tell_its_masks():
     """Else an opening and the proof would give four equations in the sum of the keys' shares."""
     secret = uniform(os.urandom, 4096)
     envelopes, proof = deal_with(deal, secret, holders=3, threshold=2)
-    opening = ThresholdScheme().opening(
+    opening = sum_without_memory(
         {0: dealt(envelopes, proof, 1)},
         context=round_context(),
         receiver=1,

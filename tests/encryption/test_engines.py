@@ -22,6 +22,7 @@ SEED = bytes(range(32))
 SEAL, NUMBA = named("seal"), named("numba")
 RINGS = [
     DEFAULT,
+    RingParameters(plain_modulus=1 << 48, lane_bits=12, lanes=4),
     RingParameters(plain_modulus=1 << 48, lane_bits=16, lanes=3),
     RingParameters(plain_modulus=1 << 42, lane_bits=20, lanes=2),
     RingParameters(plain_modulus=1 << 32, lane_bits=32, lanes=1),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +18,6 @@ from hypothesis import strategies as st
 
 from flwr_swarm._exceptions import (
     ConfigurationError,
-    KeyReused,
     OpeningRejected,
     WireError,
 )
@@ -35,7 +32,6 @@ from flwr_swarm.encryption import (
     shares_hash,
     wire,
 )
-from flwr_swarm.encryption.key import OneTimeKey
 
 SCHEME = ThresholdScheme()
 
@@ -207,28 +203,6 @@ def test_a_sum_with_an_update_more_is_rejected(swarm):
         opened(SCHEME.merge([*payloads, payloads[0]]), openings)
     with pytest.raises(OpeningRejected, match="noise"):
         opened(SCHEME.merge([*payloads[:2], payloads[0]]), openings)
-
-
-def test_a_one_time_key_works_once_and_leaves_zeros():
-    key = OneTimeKey.generate(random=deterministic("key"))
-    for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
-        with pytest.raises(KeyReused):
-            attempt(key)
-    with key.spend() as secret:
-        assert secret.any()
-    assert not secret.any()
-    assert repr(key) == "OneTimeKey(spent)"
-    with pytest.raises(KeyReused, match="used before"), key.spend():
-        pass
-
-
-def test_a_key_is_spent_also_when_its_use_fails():
-    key = OneTimeKey.generate(random=deterministic("key"))
-    with pytest.raises(ZeroDivisionError), key.spend() as secret:
-        raise ZeroDivisionError
-    assert not secret.any()
-    with pytest.raises(KeyReused), key.spend():
-        pass
 
 
 def test_two_seals_of_the_same_lanes_have_nothing_in_common():

@@ -15,7 +15,7 @@ from encryption_support import Q, openings_of, round_context, seal_all
 from flwr_swarm.encryption import RingParameters, ThresholdScheme, ring
 from flwr_swarm.encryption.opening import recover_key
 from flwr_swarm.encryption.packing import pack
-from flwr_swarm.encryption.parameters import DEFAULT
+from flwr_swarm.encryption.parameters import DEFAULT, KEYS
 from flwr_swarm.encryption.randomness import uniform
 from flwr_swarm.encryption.wire import read_ciphertext
 
@@ -66,12 +66,22 @@ def with_data(saved: bytes, data: bytes) -> bytes:
     return struct.pack("<HBBBBHQ", magic, size, major, minor, 0, 0, 16 + len(body)) + body
 
 
-@pytest.fixture(scope="module")
-def opened():
+BATCHED = {
+    lanes: RingParameters(plain_modulus=T, lane_bits=bits, lanes=lanes)
+    for lanes, bits in ((1, 19), (2, 9), (3, 6), (4, 4))
+}
+"""As many lanes as the precisions have, in a t that stock vectors can batch with."""
+
+
+@pytest.fixture(scope="module", params=BATCHED)
+def opened(request):
     """Three members' ciphertexts with the prime t, the common a, and the key sum."""
-    scheme = ThresholdScheme(parameters=PRIME)
+    parameters = BATCHED[request.param]
+    scheme = ThresholdScheme(parameters=parameters)
     rng = np.random.default_rng(5)
-    lanes = [rng.integers(0, 2**9 // MEMBERS, 2 * N, dtype=np.uint32) for _ in range(MEMBERS)]
+    top = 2**parameters.lane_bits // MEMBERS
+    size = parameters.lanes_per_chunk
+    lanes = [rng.integers(0, top, size, dtype=np.uint32) for _ in range(MEMBERS)]
     sealed = seal_all(scheme, lanes, holders=3, threshold=THRESHOLD)
     openings = openings_of(scheme, sealed, holders=3, who=[0, 2])
     key = recover_key(
@@ -79,7 +89,7 @@ def opened():
         context=round_context(),
         threshold=THRESHOLD,
         included=MEMBERS,
-        parameters=PRIME,
+        parameters=KEYS,
     )
     ours = scheme.open(
         scheme.merge([one.payload for one in sealed]),
@@ -89,7 +99,12 @@ def opened():
         included=MEMBERS,
     )
     assert np.array_equal(ours, np.sum(lanes, axis=0))
-    return lanes, [read_ciphertext(one.payload, PRIME).residues[0] for one in sealed], key
+    return (
+        parameters,
+        lanes,
+        [read_ciphertext(one.payload, parameters).residues[0] for one in sealed],
+        key,
+    )
 
 
 def minus_common() -> np.ndarray:
@@ -110,7 +125,7 @@ def second_parts(ciphertexts: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def test_stock_tenseal_adds_and_decrypts_our_ciphertexts(opened):
-    lanes, ciphertexts, key = opened
+    parameters, lanes, ciphertexts, key = opened
     # The second prime is the one that TenSEAL keeps for key switching; fresh vectors are mod q.
     fresh = ts.context(ts.SCHEME_TYPE.BFV, N, plain_modulus=T, coeff_mod_bit_sizes=[60, 40])
     context = fields(
@@ -137,7 +152,7 @@ def test_stock_tenseal_adds_and_decrypts_our_ciphertexts(opened):
 
     # Stock vectors hold slots; the batching transform takes ours there.
     sums = np.sum(lanes, axis=0).astype(np.uint32)
-    assert slots == batch_decode(pack(sums, PRIME)[0])
+    assert slots == batch_decode(pack(sums, parameters)[0])
 
 
 def batch_decode(coefficients: np.ndarray) -> list[int]:
@@ -152,20 +167,34 @@ def batch_decode(coefficients: np.ndarray) -> list[int]:
     return list(slots)
 
 
-@pytest.mark.parametrize("parameters", [DEFAULT, PRIME], ids=["2^48", "prime"])
+def layout(lanes: int, bits: int) -> RingParameters:
+    return RingParameters(plain_modulus=1 << (lanes * bits), lane_bits=bits, lanes=lanes)
+
+
+LAYOUTS = {
+    "2 lanes of 24 bits": DEFAULT,
+    "4 lanes of 12 bits": layout(4, 12),
+    "3 lanes of 16 bits": layout(3, 16),
+    "1 lane of 32 bits": layout(1, 32),
+    "prime t": PRIME,
+}
+
+
+@pytest.mark.parametrize("parameters", LAYOUTS.values(), ids=LAYOUTS)
 def test_stock_seal_decrypts_a_sum_of_many(parameters, tmp_path):
-    """SEAL's own decryptor, t = 2^48 included, which batching cannot use."""
+    """SEAL's own decryptor, a power of two for t included, which batching cannot use."""
     scheme = ThresholdScheme(parameters=parameters)
     top = (1 << parameters.lane_bits) // 12
     rng = np.random.default_rng(7)
-    lanes = [rng.integers(0, top, 2 * N, dtype=np.uint32) for _ in range(12)]
+    size = parameters.lanes_per_chunk
+    lanes = [rng.integers(0, top, size, dtype=np.uint32) for _ in range(12)]
     sealed = seal_all(scheme, lanes, holders=12, threshold=2)
     key = recover_key(
         openings_of(scheme, sealed, holders=12, who=[4, 11]),
         context=round_context(),
         threshold=2,
         included=12,
-        parameters=parameters,
+        parameters=KEYS,
     )
     context = ring.seal_context(parameters)
     file = str(tmp_path / "object")

@@ -24,6 +24,7 @@ from flwr_swarm.protocol.terms import Terms
 from flwr_swarm.protocol.types import Card, Change, Kind, Policy
 
 CAPACITY = 16
+ROUNDING = ("precision", "layer_clips", "entry_clips")
 
 
 def terms(**changes: Any) -> Terms:
@@ -48,18 +49,26 @@ class Founded:
     """A consortium of `n` members on a served chain, and the bench on which it trains."""
 
     def __init__(
-        self, directory: Path, n: int, *, max_misses: int = 0, skew: float = 0.0, **options: Any
+        self,
+        directory: Path,
+        n: int,
+        *,
+        max_misses: int = 0,
+        skew: float = 0.0,
+        port: int = 0,
+        **options: Any,
     ) -> None:
-        """`skew`: seconds by which the chain's clock is ahead of the relay's."""
+        """`skew`: seconds by which the chain's clock is ahead of the relay's; `port`: its own."""
         self.time = StillClock()
         self.chain = EmbeddedChain(chain_id=4242, clock=lambda: self.time.clock().now() + skew)
-        self.server = ChainServer(self.chain).start()
+        self.server = ChainServer(self.chain, port=port).start()
         self.keys = [MemberKeys.generate() for _ in range(n + 1)]
         deployer = Account.create()
         self.contract = contract_address(deployer.address)
-        agreed = SwarmStrategy(options.get("strategy") or inner(3), max_weight=100.0).terms(
-            CAPACITY
-        )
+        rounding = {name: options[name] for name in ROUNDING if name in options}
+        agreed = SwarmStrategy(
+            options.get("strategy") or inner(3), max_weight=100.0, **rounding
+        ).terms(CAPACITY)
         deploy(
             self.chain,
             cards=[self.card(i) for i in range(n)],

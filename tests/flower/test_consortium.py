@@ -303,7 +303,7 @@ def test_a_keystores_account_releases_no_second_set_in_another_run(
     second = replace(
         first.certificate,
         included=(0, 1, 2),
-        aggregate_hash=aggregate_hash("threshold", merged),
+        aggregate_hash=aggregate_hash(terms(), merged),
     )
     signatures = tuple(
         (i, sign_certificate(swarm.keys[i].account_key, 4242, swarm.contract, second))

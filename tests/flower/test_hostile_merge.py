@@ -111,7 +111,7 @@ def test_a_wrong_sum_from_the_leader_is_never_opened(
             return message
         leaders.append(member)
         merged = other_sum(message, swarm)
-        wrong.append(aggregate_hash("threshold", merged))
+        wrong.append(aggregate_hash(swarm.swarm._relay.swarm.terms, merged))
         set_blob(message.content, "merged", merged)
         if signed:
             keys = load_keys(swarm.context(member))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, Result
 from founded_support import Founded, forget, with_keystore
+from held_port import held_port
 from swarm_bench import FIRST_NODE, blob_of, inner, same, set_blob, shifted, values
 
 from flwr_swarm import SwarmStrategy
@@ -336,15 +337,23 @@ def test_a_member_that_joins_late_trains_from_its_first_message(
     assert swarm.bench.view().current.seal_of(3) is not None
 
 
+@pytest.fixture
+def held() -> Iterator[int]:
+    """The port of a chain that restarts: nobody else can have it in between."""
+    with held_port() as port:
+        yield port
+
+
 @pytest.mark.parametrize("phase", ["seal", "merge", "open"])
-def test_a_chain_that_restarts_costs_no_round(founded: Callable[..., Founded], phase: str) -> None:
-    swarm = founded(4)
+def test_a_chain_that_restarts_costs_no_round(
+    founded: Callable[..., Founded], held: int, phase: str
+) -> None:
+    swarm = founded(4, port=held)
     assert swarm.bench.round() is not None
-    port = int(swarm.server.url.rsplit(":", 1)[1])
     timers: list[threading.Timer] = []
 
     def back() -> None:
-        swarm.server = ChainServer(swarm.chain, port=port).start()
+        swarm.server = ChainServer(swarm.chain, port=held).start()
 
     def restart(member: int, message: Message) -> Message:
         if member == 1 and not timers:

@@ -83,7 +83,7 @@ def test_the_opened_mean_has_the_noise_that_was_charged(tmp_path):
     # Four shares, of which any two are sigma times what a record may move.
     expected = math.sqrt(4 / NOISE.honest) * NOISE.noise_multiplier * RATE
     squares = np.square(moved * 4 * 20 / expected).sum()
-    assert chi2.ppf(1e-9, FEATURES) < squares < chi2.isf(1e-9, FEATURES) * 1.01
+    assert chi2.ppf(1e-11, FEATURES) < squares < chi2.isf(1e-11, FEATURES) * 1.01
     for context in grid.contexts.values():
         history = load_history(context.state)
         (charge,) = history.shared

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,13 +31,11 @@ def run(*, count: int, seed: int, seconds: int, name: str | None) -> int:
     for index, decoder in enumerate(decoders):
         for at, message in enumerate(decoder.corpus):
             (seeds / f"{index:03d}-{at:03d}").write_bytes(bytes([index]) + message)
-    tried: Counter[str] = Counter()
 
     def try_one(data: bytes) -> None:
         if not data:
             return
         decoder = decoders[data[0] % len(decoders)]
-        tried[decoder.name] += 1
         decoder.check(data[1:])
 
     arguments = [
@@ -61,7 +57,6 @@ def run(*, count: int, seed: int, seconds: int, name: str | None) -> int:
         f"{len(decoders)} decoders; what is found lies in {folder}, its first byte aside",
         flush=True,
     )
-    _tell_at_end(decoders, tried)
     atheris.Fuzz()
     return os.EX_OK
 
@@ -87,12 +82,3 @@ def _bending(decoders: list[Decoder]):  # type: ignore[no-untyped-def]
         return (bytes([index]) + made)[:longest]
 
     return bend
-
-
-def _tell_at_end(decoders: list[Decoder], tried: Counter[str]) -> None:
-    def tell() -> None:
-        for decoder in decoders:
-            print(f"{decoder.name:28} {tried[decoder.name]:9} tried")
-        print(f"{tried.total()} inputs", flush=True)
-
-    atexit.register(tell)

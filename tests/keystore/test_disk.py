@@ -120,6 +120,16 @@ def test_a_changed_byte_is_found(saved: dict[str, bytes], data: st.DataObject) -
         assert sorted(found.values()) == sorted(saved.values())
 
 
+def test_two_names_that_become_one_lose_no_blob_unseen(tmp_path: Path) -> None:
+    """One bit makes a c of a b; what the first of them named would be forgotten."""
+    disk = Disk(tmp_path / "memory")
+    disk.save({"b": b"1", "c": b"2"})
+    manifest = tmp_path / "memory" / MANIFEST
+    manifest.write_bytes(manifest.read_bytes().replace(b'"b"', b'"c"'))
+    with pytest.raises(MemoryDamaged):
+        disk.load()
+
+
 def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
     disk = Disk(tmp_path / "memory")
     disk.save({"model": b"m" * 1000, "facts": b"1"})

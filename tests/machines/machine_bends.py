@@ -180,7 +180,7 @@ def forged_opening(world: World, relay: Relay, to: int, number: int) -> Parcel |
         round=current.number,
         view=current.view,
         included=chosen,
-        aggregate_hash=aggregate_hash("threshold", merged),
+        aggregate_hash=aggregate_hash(world.terms, merged),
     )
     signed = {
         i: reply.signature for (n, _, i), reply in relay.merges.items() if n == current.number

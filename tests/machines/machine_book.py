@@ -210,7 +210,7 @@ class Book:
         payloads = [payload for _, payload in parts]
         assert len(set(payloads)) == len(payloads), "a copied ciphertext is in the sum"
         merged = ThresholdScheme().merge(payloads)
-        assert aggregate_hash("threshold", merged) == certificate.aggregate_hash, "a wrong sum"
+        assert aggregate_hash(self.world.terms, merged) == certificate.aggregate_hash, "a wrong sum"
         model = self._recomputed(round_, parts)
         self.certificates[said] = Certified(
             certificate=certificate, parent=round_.parent, model=model

@@ -158,7 +158,7 @@ class Faulty(Site):
         call = SealCall(
             round=number,
             parent=parent,
-            payload_hash=payload_hash("threshold", layout, payload, self.index),
+            payload_hash=payload_hash(self.world.terms, layout, payload, self.index),
             shares_hash=encryption.shares_hash(hashes, sealed.proof),
             reveal=self.keys.secret(CHAIN_ID, CONTRACT, reveals),
             commitment=self.keys.commitment(CHAIN_ID, CONTRACT, reveals + 1),
@@ -179,7 +179,7 @@ class Faulty(Site):
     ) -> Sealed:
         """As `ThresholdScheme.seal`, but the victims' shares are on no polynomial."""
         random = self.world.random
-        with OneTimeKey.generate(random=random).spend() as secret:
+        with OneTimeKey(random=random).spend() as secret:
             envelopes, proof = crooked(
                 secret,
                 context=context,
@@ -223,7 +223,7 @@ class Faulty(Site):
             round=view.current.number,
             view=view.current.view,
             included=tuple(sorted(updates)),
-            aggregate_hash=aggregate_hash("threshold", merged),
+            aggregate_hash=aggregate_hash(self.world.terms, merged),
         )
         return self._statement(certificate, merged)
 

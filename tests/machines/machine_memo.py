@@ -35,7 +35,6 @@ _MOST = 512
 _PURE = (
     (signing, "certificate_digest"),
     (payload, "decode_layout"),
-    (payload, "parse_payload"),
     (hashes, "envelope_hash"),
     (wire, "read_envelope"),
     (dealing_wire, "read_proof"),
@@ -55,6 +54,8 @@ def memoised() -> Iterator[None]:
         for module, name in _PURE:
             real = getattr(module, name)
             _everywhere(patch, real, lru_cache(maxsize=_MOST)(_unwritable(real)))
+        parsed = payload.parse_payload
+        _everywhere(patch, parsed, _keyed(_unwritable(parsed), _parsed_key, lambda one: one))
         fault = dealing.visible_fault
         _everywhere(patch, fault, _keyed(fault, _dealing_key, lambda words: words))
         patch.setattr(ThresholdScheme, "open", _opening_once(ThresholdScheme.open))
@@ -110,6 +111,10 @@ def _opening_once(real: Callable[..., Any]) -> Callable[..., Any]:
         return (scheme, merged, tuple(sorted(openings.items())), *sorted(rest.items()))
 
     return _keyed(real, key_of, lambda lanes: lanes.copy())
+
+
+def _parsed_key(terms: Terms, *rest: Any) -> Any:
+    return terms.hash(), *rest
 
 
 def _dealing_key(proof: Any, hashes: Any, *, context: Any, sender: int) -> Any:

@@ -177,7 +177,7 @@ class Relay:
         view, merged = self.merged[number]
         openings = [reply for (n, _), reply in self.opens.items() if n == number]
         try:
-            self.found[number] = (merged, course.conclude(view, merged, openings))
+            self.found[number] = (merged, course.conclude(view, merged, openings, self.world.terms))
         except OpeningRejected as error:
             self.world.reached[f"not opened: {type(error).__name__}"] += 1
 

@@ -95,7 +95,9 @@ class Successor(Relay):
             return
         held, opened = self._held(certified), None
         if held is not None:
-            opened = recall.open_again(view, certified, held, self._openings(number))
+            opened = recall.open_again(
+                view, certified, held, self._openings(number), self.world.terms
+            )
             merged = course.Merged(certificate=certificate, signatures=(), merged=held.merged)
         if opened is not None:
             self.world.reached["opened again by another relay"] += 1
@@ -125,7 +127,7 @@ class Successor(Relay):
         if not seals.keys() >= set(certificate.included):
             return None
         merged = ThresholdScheme().merge([seals[i].payload for i in certificate.included])
-        assert aggregate_hash("threshold", merged) == certificate.aggregate_hash
+        assert aggregate_hash(self.world.terms, merged) == certificate.aggregate_hash
         return HeldSum(
             threshold=view.policy.threshold,
             included=certificate.included,
@@ -142,7 +144,9 @@ class Successor(Relay):
             return ModelProof(round=number)
         held, opened = self._held(certified), None
         if held is not None:
-            opened = recall.open_again(view, certified, held, self._openings(number))
+            opened = recall.open_again(
+                view, certified, held, self._openings(number), self.world.terms
+            )
         self.complete = opened is not None
         return ModelProof(round=number, openings=opened.openings if opened else {})
 
@@ -195,7 +199,7 @@ def must_open(world: World, sites: Sequence[Site]) -> bytes | None:
     ):
         return None
     digest = certificate_digest(certified.certificate)
-    may = [i for i, m in here.items() if m.opened.get(number, digest) == digest]
+    may = [i for i, m in here.items() if m.opened.get(number, digest)[:32] == digest]
     released = [i for i, m in here.items() if m.opening is not None and m.opening[0] == number]
     summed = any(
         h is not None and (h.parent.round, h.included) == (number, certified.certificate.included)

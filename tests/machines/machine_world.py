@@ -24,6 +24,7 @@ from flwr_swarm._exceptions import ChainUnreachable
 from flwr_swarm.chain import founding
 from flwr_swarm.chain.replica import apply
 from flwr_swarm.chain.state import Event, State
+from flwr_swarm.encryption import generate_encryption_key
 from flwr_swarm.flower.replay import PARAMETERS
 from flwr_swarm.keystore.keys import MemberKeys
 from flwr_swarm.keystore.promises import Promises
@@ -42,8 +43,10 @@ _FAST = Path("/dev/shm")  # noqa: S108 - promises are synchronised to a disk; th
 
 @cache
 def keys_of(index: int) -> MemberKeys:
-    source = random.Random(index)  # noqa: S311 - keys of a test
-    return MemberKeys.generate(source.randbytes)
+    """Always the same: `MemberKeys.generate` would add the system's randomness to the account's."""
+    source = random.Random(index).randbytes  # noqa: S311 - keys of a test
+    private, _ = generate_encryption_key(source)
+    return MemberKeys(account_key=source(32), share_key_bytes=private)
 
 
 CONTRACT = keys_of(98).account

@@ -72,7 +72,7 @@ def payloads_are_not_compared(patch: Patch) -> None:
     def matching(request: Any, current: Any, terms: Any) -> Any:
         def given(seal: Any) -> Any:
             try:
-                parsed = parse_payload(terms.encryption, *request.updates[seal.member], seal.member)
+                parsed = parse_payload(terms, *request.updates[seal.member], seal.member)
             except (KeyError, WireError):
                 return seal
             return replace(seal, payload_hash=parsed.hash)

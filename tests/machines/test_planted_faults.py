@@ -16,7 +16,7 @@ from machine_memo import memoised
 from planted import FAULTS, Patch
 
 FOUND_WITHIN = 600
-"""Examples, nearly the same ones each time; most faults are found in a tenth of them."""
+"""Examples, the same ones each time; most faults are found in a tenth of them."""
 FOUND_FOR_CERTAIN: tuple[tuple[Callable[[Patch], None], Callable[[], None], str], ...] = (
     (
         planted.any_server_state_is_taken,

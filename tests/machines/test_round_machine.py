@@ -39,7 +39,7 @@ WANTED: dict[type[RoundMachine], set[str]] = {
 }
 """What happens often, 20 times at least; what is rare is tried for certain in `test_rare_events`.
 
-The system's randomness is in keys and leaders, so that even fixed examples differ a little.
+Keys and roundings are seeded too, so that fixed examples do the same in every run.
 """
 
 
@@ -72,7 +72,7 @@ def test_promises_hold(machine: type[RoundMachine], part: int) -> None:
 @pytest.mark.timeout(LIMIT)
 @pytest.mark.parametrize("machine", WANTED, ids=lambda machine: machine.__name__)
 def test_promises_hold_and_everything_is_tried(machine: type[RoundMachine]) -> None:
-    """Nearly the same examples in each run, so that what they reach is no matter of luck."""
+    """The same examples in each run, so that what they reach is no matter of luck."""
     run(machine, FIXED * MORE, derandomize=True, database=None)
     missing = (REACHED_BY_ALL | WANTED[machine]) - set(REACHED)
     assert not missing, f"never reached: {missing}"

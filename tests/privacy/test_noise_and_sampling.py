@@ -31,15 +31,16 @@ def test_noise_has_standard_deviation_sigma_times_clip(sigma, clip):
     train(model, optimizer, loader)
     noise = (before - weights(model)) / 0.1 * 10  # undo learning rate and mean
     # 25,000 samples: the standard error of the deviation is 0.45 %. The clipped gradient adds at
-    # most (10 * clip)^2 / 25,000 to the variance.
-    assert noise.std().item() == pytest.approx(sigma * clip, rel=0.03)
+    # most (10 * clip)^2 / 25,000 to the variance. Right noise fails with probability 1e-13.
+    assert noise.std().item() == pytest.approx(sigma * clip, rel=0.035)
 
 
 def test_secure_normals_are_standard_and_uniforms_uniform():
+    """All limits are 6.7 standard errors or more: right numbers fail with probability 1e-10."""
     random = SecureRandom()
     normal, uniform = random.normal(torch.Size((200_000,))), random.uniform(200_000)
     assert normal.mean().abs() < 0.015
-    assert normal.std() == pytest.approx(1.0, abs=0.01)
+    assert normal.std() == pytest.approx(1.0, abs=0.012)
     assert (normal**4).mean() == pytest.approx(3.0, abs=0.15)
     assert (normal.abs() > 3).double().mean() == pytest.approx(0.0027, abs=0.0008)
     assert uniform.min() > 0
@@ -83,8 +84,9 @@ def test_two_processes_with_one_torch_seed_draw_different_batches_and_noise():
     (batches_a, update_a), (batches_b, update_b) = outputs
     assert batches_a != batches_b
     a, b = (np.array(eval(u)) for u in (update_a, update_b))  # noqa: S307
-    # 44 parameters: the cosine of independent Gaussians has deviation 0.15; shared noise has 1.
-    assert abs(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) < 0.75
+    # Shared noise has 1. For 44 independent Gaussians the square is Beta(1/2, 43/2): above 0.85
+    # with probability 4e-13.
+    assert abs(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) < 0.85
 
 
 def test_copies_of_the_randomness_do_not_repeat_it():
@@ -106,13 +108,14 @@ def test_batches_and_rate_are_exactly_those_that_are_charged(steps):
 
 
 def test_each_record_is_drawn_at_the_rate_and_independently():
-    sampler = PoissonSampler(records=50, steps=2000, random=SecureRandom())
+    """Binomial, and a variance of 10,000 sums: seven standard errors, or 1e-11 in all."""
+    sampler = PoissonSampler(records=50, steps=10_000, random=SecureRandom())
     sampler.sample_rate = 0.2
-    drawn = np.zeros((2000, 50))
+    drawn = np.zeros((10_000, 50))
     for row, batch in zip(drawn, sampler, strict=True):
         row[batch] = 1
-    assert drawn.mean(axis=0) == pytest.approx([0.2] * 50, abs=0.05)
-    assert drawn.sum(axis=1).var() == pytest.approx(50 * 0.2 * 0.8, rel=0.2)
+    assert drawn.mean(axis=0) == pytest.approx([0.2] * 50, abs=0.03)
+    assert drawn.sum(axis=1).var() == pytest.approx(50 * 0.2 * 0.8, rel=0.1)
 
 
 def test_empty_batches_come_out_add_noise_and_count():
@@ -132,7 +135,8 @@ def test_empty_batches_come_out_add_noise_and_count():
                 empty += 1
                 assert x.shape == (0, 4)
                 assert torch.isfinite(weights(model)).all()
-                assert (weights(model) != before).all()
+                # Noise below a weight's last bit is lost: one weight in a million stays.
+                assert (weights(model) == before).sum() <= 4
     assert empty > 0  # each of 320 batches is empty with probability 0.34
 
 

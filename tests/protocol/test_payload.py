@@ -161,10 +161,11 @@ def test_other_layouts_are_refused(data: bytes) -> None:
 
 def test_the_payload_hash_fixes_layout_kind_and_sender() -> None:
     one, other = encode_layout((("a", 0),)), encode_layout((("b", 0),))
-    assert payload_hash("none", one, PAYLOAD, 0) != payload_hash("none", other, PAYLOAD, 0)
+    plain, encrypted = (Terms(encryption=kind, members=4) for kind in ("none", "threshold"))
+    assert payload_hash(plain, one, PAYLOAD, 0) != payload_hash(plain, other, PAYLOAD, 0)
     with pytest.raises(WireError):
-        payload_hash("threshold", one, PAYLOAD, 0)
-    of_each = {payload_hash("none", one, PAYLOAD, sender) for sender in range(64)}
+        payload_hash(encrypted, one, PAYLOAD, 0)
+    of_each = {payload_hash(plain, one, PAYLOAD, sender) for sender in range(64)}
     assert len(of_each) == 64, "a copied hash is good for nobody else"
 
 
@@ -194,8 +195,15 @@ def test_any_other_value_shape_dtype_or_name_has_another_hash(model: Any, data: 
         at = data.draw(st.integers(0, len(raw) - 1))
         raw[at] ^= 1
         changed.append({**model, name: np.frombuffer(raw, array.dtype).reshape(array.shape)})
-    hashes = {arrays_hash("model", one) for one in [model, *changed]}
-    assert len(hashes) == 1 + len(changed) - (name + "'" in model)
+    found = {content(one): arrays_hash("model", one) for one in [model, *changed]}
+    # Where two names held one array, that without the first is that with it renamed.
+    assert len(found) >= len(changed)
+    assert len(set(found.values())) == len(found)
+
+
+def content(model: Any) -> tuple[Any, ...]:
+    """What a model is, whatever the order of its names and bytes."""
+    return tuple((name, bits(model[name])) for name in sorted(model))
 
 
 @given(model=models.filter(bool))
@@ -214,6 +222,12 @@ terms_of = st.builds(
     weight_key=st.text(min_size=1, max_size=9),
     strategy=st.sampled_from(["FedAvg", "FedAdam"]),
     parameters=st.dictionaries(st.text(max_size=5), st.floats(-1e9, 1e9), max_size=3),
+    precision=st.sampled_from([8, 12, 16, 24]),
+    layer_clips=st.lists(
+        st.tuples(st.text(max_size=5), st.floats(1e-9, 1e-6)),
+        max_size=3,
+        unique_by=lambda entry: entry[0],
+    ).map(tuple),
 )
 
 
@@ -231,11 +245,15 @@ def test_terms_with_any_field_removed_added_or_of_another_kind_are_refused(
     plain = terms.to_json()
     name = data.draw(st.sampled_from(sorted(plain)))
     without = {n: v for n, v in plain.items() if n != name}
+    if name in ("layer_clips", "entry_clips"):  # then these are terms without any
+        assert Terms.from_json(without).hash() != terms.hash()
+        without = {**plain, name: []}
     for wrong in (
         without,
         {**plain, "extra": 1},
         {**plain, name: None},
         {**plain, name: [1]},
+        {**plain, name: [["*", 1, 2]]},
         {**plain, name: 1e999},
     ):
         with pytest.raises(WireError):
@@ -252,6 +270,10 @@ def test_each_term_is_in_the_hash(terms: Terms) -> None:
         {"strategy": "FedYogi"},
         {"parameters": {**terms.parameters, "more": 1.0}},
         {"encryption": "none" if terms.encryption == "threshold" else "threshold"},
+        {"precision": 8 if terms.precision == 12 else 12},
+        {"layer_clips": (*terms.layer_clips, ("another name", 1e-7))},
+        {"layer_clips": (("another name", 1e-7), *terms.layer_clips, ("*", 1e-7))},
+        {"entry_clips": (("another name", 1e-7),)},
     ]
     fields = vars(terms)
     hashes = {terms.hash(), *(Terms(**(fields | change)).hash() for change in others)}
@@ -265,6 +287,14 @@ def test_each_term_is_in_the_hash(terms: Terms) -> None:
         {"clip": float("nan")},
         {"max_weight": 0.5},
         {"members": 257},
+        {"precision": 10},
+        {"precision": "16"},
+        {"precision": True},
+        {"layer_clips": (("a", 0.0),)},
+        {"layer_clips": (("a", 10.5),)},
+        {"layer_clips": (("a", float("nan")),)},
+        {"layer_clips": (("a", 1.0), ("a", 2.0))},
+        {"entry_clips": (("a", 11.0),)},
         {"encryption": "rot13"},
     ],
 )

@@ -6,6 +6,8 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flwr_swarm._exceptions import ConfigurationError
 from flwr_swarm.protocol.election import quorum
@@ -14,6 +16,7 @@ from flwr_swarm.protocol.quorum import (
     smallest_threshold,
     tolerated_faults,
 )
+from flwr_swarm.protocol.terms import Terms, check_capacity
 from flwr_swarm.protocol.types import Policy
 
 SIZES = range(1, 21)
@@ -66,3 +69,26 @@ def test_exactly_the_policies_that_protect_are_accepted(n: int) -> None:
             else:
                 with pytest.raises(ConfigurationError, match=r"got"):
                     check_protects(policy(threshold=t, min_included=least), n)
+
+
+@given(
+    capacity=st.integers(1, 256),
+    close_at=st.integers(1, 64),
+    members=st.integers(1, 64),
+    bits=st.sampled_from([8, 12, 16, 24]),
+)
+def test_a_round_that_could_overflow_a_lane_is_refused_before_it_begins(
+    capacity: int, close_at: int, members: int, bits: Any
+) -> None:
+    """Sealing closes when `close_at` members spoke, so no sum is of more."""
+    terms = Terms(encryption="threshold", members=capacity, precision=bits)
+    most, codec = min(close_at, members), terms.codec()
+    rules = policy(close_at=close_at)
+    fullest = most * max(2 * codec.levels, (1 << codec.profile.limb_bits) - 1)
+    if most > capacity:
+        with pytest.raises(ConfigurationError, match=f"at most {capacity}; lower close_at to"):
+            check_capacity(terms, rules, members)
+    else:
+        check_capacity(terms, rules, members)
+        assert fullest < 1 << codec.ring.lane_bits
+    check_capacity(Terms(encryption="none", members=capacity), rules, members)

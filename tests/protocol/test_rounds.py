@@ -252,12 +252,12 @@ def test_any_t_openings_give_the_same_sum_and_fewer_give_none(scene: Scene) -> N
     for size in range(5):
         for chosen in combinations(scene.opens, size):
             if size >= 3:
-                opened = conclude(scene.certified, merged_of(scene), chosen)
+                opened = conclude(scene.certified, merged_of(scene), chosen, scene.terms)
                 assert len(opened.openings) == 3
                 sums.append(opened.lanes)
             else:
                 with pytest.raises(OpeningRejected, match="3 are needed"):
-                    conclude(scene.certified, merged_of(scene), chosen)
+                    conclude(scene.certified, merged_of(scene), chosen, scene.terms)
     assert len(sums) == 5
     assert all(np.array_equal(lanes, sums[0]) for lanes in sums)
 
@@ -275,10 +275,10 @@ def false_openings(scene: Scene, liar: int) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("liar", MEMBERS)
 def test_one_faulty_holder_is_tolerated_and_the_sum_is_right(scene: Scene, liar: int) -> None:
-    honest = conclude(scene.certified, merged_of(scene), scene.opens).lanes
+    honest = conclude(scene.certified, merged_of(scene), scene.opens, scene.terms).lanes
     for false in false_openings(scene, liar):
         replies = [replace(r, opening=false) if r.member == liar else r for r in scene.opens]
-        opened = conclude(scene.certified, merged_of(scene), replies)
+        opened = conclude(scene.certified, merged_of(scene), replies, scene.terms)
         assert np.array_equal(opened.lanes, honest)
         assert liar not in opened.openings
         tried = liar < 3  # the lowest three are tried first; a fourth is not needed
@@ -307,7 +307,7 @@ def test_two_faulty_holders_of_four_leave_the_sum_sealed(scene: Scene) -> None:
         for r in scene.opens
     ]
     with pytest.raises(OpeningRejected, match="no 3 of the 4 openings open the sum"):
-        conclude(scene.certified, merged_of(scene), replies)
+        conclude(scene.certified, merged_of(scene), replies, scene.terms)
 
 
 def test_a_member_forgets_nothing_it_said(scene: Scene) -> None:

@@ -38,7 +38,7 @@ def test_the_first_rule_with_a_reason_gives_it() -> None:
 def other_terms(draw: Any) -> Terms:
     return Terms(
         encryption="threshold",
-        members=draw(st.integers(3, 64)),
+        members=draw(st.integers(4, 64)),
         clip=draw(st.floats(0.5, 50)),
         max_weight=draw(st.integers(1, 10**5).map(float)),
     )

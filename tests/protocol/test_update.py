@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from flwr_swarm._exceptions import UpdateMismatch
-from flwr_swarm.protocol.update import apply_mean, cast_like, difference, trained_names
+from flwr_swarm._exceptions import NonFiniteUpdate, UpdateMismatch
+from flwr_swarm.protocol.terms import Terms
+from flwr_swarm.protocol.update import (
+    apply_mean,
+    cast_like,
+    check_model,
+    difference,
+    layers_of,
+    trained_names,
+)
 
 floats = hnp.arrays(
     dtype=st.sampled_from(["float32", "float64"]),
@@ -52,3 +63,50 @@ def test_casting_keeps_dtypes_and_rounds_counters(model: dict) -> None:
     for name, array in small.items():
         assert cast[name].dtype == array.dtype
         np.testing.assert_array_equal(cast[name], array)
+
+
+names = st.sampled_from(["body.0.weight", "body.0.bias", "head.weight", "head.bias", "steps"])
+patterns = st.sampled_from(["*", "body.*", "*.bias", "head.weight", "*0*", "steps", "tail.*"])
+given_bounds = st.lists(
+    st.tuples(patterns, st.floats(0.1, 9.0)), max_size=4, unique_by=lambda entry: entry[0]
+).map(tuple)
+
+
+@given(found=st.sets(names, min_size=1), layer_clips=given_bounds, entry_clips=given_bounds)
+def test_the_first_pattern_that_matches_an_array_bounds_it_and_idle_ones_are_refused(
+    found: set[str], layer_clips: Any, entry_clips: Any
+) -> None:
+    model = {n: np.zeros(3, np.int64 if n == "steps" else np.float32) for n in found | {"w"}}
+    terms = Terms(
+        encryption="threshold", members=4, layer_clips=layer_clips, entry_clips=entry_clips
+    )
+    trained = sorted(set(model) - {"steps"})
+
+    def first(given: Any, name: str) -> str | None:
+        return next((pattern for pattern, _ in given if fnmatchcase(name, pattern)), None)
+
+    idle = [
+        pattern
+        for given in (layer_clips, entry_clips)
+        for pattern, _ in given
+        if pattern not in {first(given, name) for name in trained}
+    ]
+    if idle:
+        with pytest.raises(UpdateMismatch, match="matches no trained array"):
+            check_model(terms, model)
+        return
+    check_model(terms, model)
+    layers = layers_of(terms, model)
+    if not (layer_clips or entry_clips):
+        assert layers == ()
+        return
+    for name, layer in zip(trained, layers, strict=True):
+        assert layer.size == 3
+        assert layer.clip == dict(layer_clips).get(first(layer_clips, name) or "none")
+        assert layer.largest == dict(entry_clips).get(first(entry_clips, name) or "none")
+
+
+def test_a_step_that_no_float64_holds_is_refused_by_name() -> None:
+    model = {"w": np.array([1e308]), "v": np.zeros(1)}
+    with pytest.raises(NonFiniteUpdate, match="'w' moved by more than a float64 holds"):
+        difference({"w": np.array([-1e308]), "v": np.zeros(1)}, model)

@@ -20,8 +20,8 @@ def main(grid: Grid, context: Context) -> None:
     strategy = SwarmStrategy(
         FedAvg(min_available_nodes=int(config["sites"])),
         max_weight=1000.0,
-        seal_seconds=90,
-        merge_seconds=30,
+        seal_seconds=600,
+        merge_seconds=300,
     )
     result = strategy.start(grid, initial, num_rounds=int(config["rounds"]))
     np.save("model.npy", result.arrays["w"].numpy())
