@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from encryption_support import Q, dealt_to, key_pairs, round_context
+from encryption_support import Q, dealt_to, key_pairs, round_context, sum_without_memory
 from fuzz_bytes import blind
 from fuzz_decoder import Decoder
 from fuzz_frames import ORDER, POINTS, RESIDUES, framed
@@ -26,6 +26,7 @@ from flwr_swarm.encryption.envelope import Channel
 from flwr_swarm.encryption.parameters import DEFAULT
 from flwr_swarm.encryption.wire import Envelope, read_envelope, write_envelope
 from flwr_swarm.protocol.payload import payload_hash
+from flwr_swarm.protocol.terms import Terms
 
 _SHARE = 4100 // 2 * 15
 
@@ -102,7 +103,7 @@ def _framed(kind: str, engine: str = "seal") -> Decoder:
 
 def _opening_of(**changes: bytes) -> bytes:
     dealt = replace(dealt_to(sealed(1)[1], 2), **changes)
-    return SCHEME.opening(
+    return sum_without_memory(
         {1: dealt},
         context=round_context(1),
         receiver=2,
@@ -228,7 +229,7 @@ def decoders() -> list[Decoder]:
         *(_framed(kind, "numba") for kind in ("ciphertext", "aggregate")),
         Decoder(
             name="sealed payload",
-            read=lambda data: payload_hash("threshold", _LAYOUT, data, 1),
+            read=lambda data: payload_hash(_TERMS, _LAYOUT, data, 1),
             corpus=own["ciphertext"],
             mutate=framed,
             per_byte=4,
@@ -309,3 +310,4 @@ def decoders() -> list[Decoder]:
 
 
 _LAYOUT = b'{"asked":"' + b"00" * 32 + b'","metrics":[]}'
+_TERMS = Terms(encryption="threshold", members=4)
