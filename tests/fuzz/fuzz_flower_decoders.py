@@ -258,6 +258,7 @@ def decoders() -> list[Decoder]:
             corpus=recalled,
             mutate=records,
             refusals=(WireError, NotOurs),
+            share=8,
         ),
         Decoder(
             name="enrolment signature",

@@ -162,7 +162,11 @@ FAULTS: dict[str, tuple[Callable[[Patch], None], set[str], str]] = {
     "points beyond the field": (_points_beyond_the_field, {"curve point"}, "accepted"),
     "checksums unread": (_checksums_unread, {"complaint", "envelope"}, "accepted"),
     "numbers beyond the order": (_numbers_beyond_the_order, {"complaint"}, "accepted"),
-    "arrays as numpy reads them": (_arrays_as_numpy_reads_them, {"model"}, "memory"),
+    "arrays as numpy reads them": (
+        _arrays_as_numpy_reads_them,
+        {"model", "recall reply"},
+        "memory",
+    ),
     "members in any order": (_members_in_any_order, {"merge request", "seal request"}, "accepted"),
     "layouts in any spelling": (_layouts_in_any_spelling, {"layout"}, "accepted"),
     "errors of Python": (_errors_of_python, {"proof", "envelope"}, "ended in error"),
