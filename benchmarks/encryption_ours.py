@@ -23,7 +23,7 @@ from flwr_swarm.encryption import (
     generate_encryption_key,
 )
 from flwr_swarm.encryption.dealing import deal
-from flwr_swarm.encryption.engines import ENGINES, FEW_CHUNKS, VARIABLE, engine_for, named
+from flwr_swarm.encryption.engines import ENGINES, LOADING, VARIABLE, engine_for, named
 from flwr_swarm.encryption.parameters import DEGREE
 from flwr_swarm.encryption.randomness import uniform
 from flwr_swarm.protocol.quorum import smallest_threshold
@@ -52,7 +52,7 @@ _KEYS: Final = RingParameters()
 
 def engines() -> list[str]:
     """Every ring engine that works here; first the one that a large update gets by itself."""
-    usual = engine_for(FEW_CHUNKS).name
+    usual = engine_for(LOADING).name
     return sorted(filter(_works, ENGINES), key=lambda name: name != usual)
 
 
