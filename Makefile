@@ -40,6 +40,7 @@ nightly: $(VENV)/.dev  ## what CI is too short for
 	$(INSTALL) -e '.[fuzz]' && $(BIN)/python -m tests.fuzz --guided --count 1000000
 	$(BIN)/python contracts/mutants.py --chain
 	$(BIN)/python -m benchmarks.durability
+	$(BIN)/python -m benchmarks.encryption
 	$(BIN)/python -m benchmarks.utility
 	$(BIN)/python -m benchmarks.gates
 	$(BIN)/python -m benchmarks.election
