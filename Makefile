@@ -37,8 +37,10 @@ mutants: $(VENV)/.dev  ## plant faults into the contracts, one at a time (about 
 nightly: $(VENV)/.dev  ## what CI is too short for
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --dist worksteal tests/chain tests/machines
 	$(BIN)/python -m pytest -m debian tests/benchmarks
+	$(INSTALL) -e '.[fuzz]' && $(BIN)/python -m tests.fuzz --guided --count 1000000
 	$(BIN)/python contracts/mutants.py --chain
 	$(BIN)/python -m benchmarks.durability
+	$(BIN)/python -m benchmarks.encryption
 	$(BIN)/python -m benchmarks.utility
 	$(BIN)/python -m benchmarks.gates
 	$(BIN)/python -m benchmarks.election

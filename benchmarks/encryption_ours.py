@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from flwr_swarm import encryption
 from flwr_swarm._exceptions import ConfigurationError
 from flwr_swarm.encryption import (
+    PRECISIONS,
     CertifiedSet,
     Codec,
     Dealt,
@@ -23,7 +23,7 @@ from flwr_swarm.encryption import (
     generate_encryption_key,
 )
 from flwr_swarm.encryption.dealing import deal
-from flwr_swarm.encryption.engines import ENGINES, FEW_CHUNKS, VARIABLE, engine_for, named
+from flwr_swarm.encryption.engines import ENGINES, LOADING, VARIABLE, engine_for, named
 from flwr_swarm.encryption.parameters import DEGREE
 from flwr_swarm.encryption.randomness import uniform
 from flwr_swarm.protocol.quorum import smallest_threshold
@@ -52,7 +52,7 @@ _KEYS: Final = RingParameters()
 
 def engines() -> list[str]:
     """Every ring engine that works here; first the one that a large update gets by itself."""
-    usual = engine_for(FEW_CHUNKS).name
+    usual = engine_for(LOADING).name
     return sorted(filter(_works, ENGINES), key=lambda name: name != usual)
 
 
@@ -79,7 +79,7 @@ def using(engine: str) -> Iterator[None]:
 
 def profiles() -> Mapping[str, Mapping[str, Any]]:
     """Every precision that the library has, the default first, as arguments of its codec."""
-    found = {f"{bits}-bit": {"precision": bits} for bits in getattr(encryption, "PRECISIONS", ())}
+    found = {f"{bits}-bit": {"precision": bits} for bits in PRECISIONS}
     return {DEFAULT_PROFILE: found.pop(DEFAULT_PROFILE, {})} | found
 
 
@@ -102,6 +102,8 @@ class Ours:
 
     def __init__(self, *, engine: str, profile: str) -> None:
         self.engine, self.profile = engine, profile
+        self.streamed = False
+        """Whether lanes are made as they are sealed, as the plugin does: in less memory."""
         self._context = RoundContext(
             chain_id=1, contract="0x" + "5a" * 20, round=1, anchor=bytes(32)
         )
@@ -111,7 +113,7 @@ class Ours:
         self._task = task
         settings = profiles()[self.profile]
         self._codec = Codec(clip=CLIP, max_weight=MAX_WEIGHT, members=task.members, **settings)
-        self._scheme = ThresholdScheme(parameters=getattr(self._codec, "ring", _KEYS))
+        self._scheme = ThresholdScheme(parameters=self._codec.ring)
         self._keys = [generate_encryption_key(os.urandom) for _ in range(task.members)]
         self._holders = [public for _, public in self._keys]
         self._threshold = smallest_threshold(task.members)
@@ -121,7 +123,8 @@ class Ours:
         task = self._task
         with using(self.engine):
             with clock.part(ENCODE):
-                lanes = self._codec.encode(task.update(member), weight=task.weight(member))
+                encode = self._codec.encoding if self.streamed else self._codec.encode
+                lanes = encode(task.update(member), weight=task.weight(member))
             with clock.part(ENCRYPT):
                 sealed = self._scheme.seal(
                     lanes,

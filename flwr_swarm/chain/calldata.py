@@ -25,6 +25,9 @@ _SIGN: Final = 1 << 255
 _MOST: Final = (1 << 64) - 1  # longest offset and length that Solidity follows
 _COPIED: Final = frozenset({("propose", "change")})
 """Arguments that the contract copies to memory whole; it reads all others where they lie."""
+_SIGNATURE: Final = 65
+_MOST_COPIED: Final = 1 << 23
+"""Bytes that one call can have the contract copy: within any block's gas it is less."""
 _KINDS: Final = 6  # values of the one enumeration among the arguments
 
 
@@ -55,12 +58,13 @@ def decode_creation(data: bytes) -> Fields:
     return _Calldata(data[len(bytecode) :], "constructor").fields("", constructor()["inputs"], 0)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Calldata:
     """Bytes with the reads of Solidity's decoder; `what` names them in errors."""
 
     data: bytes
     what: str
+    copied: int = 0
 
     def fields(self, name: str, inputs: Sequence[Mapping[str, Any]], start: int) -> Fields:
         """Read the arguments of `name`, whose head begins at `start`."""
@@ -108,6 +112,9 @@ class _Calldata:
         start += _WORD
         if kind in {"bytes", "string"}:
             self._check(start + length <= len(self.data))
+            # Many offsets may lead to the same bytes; the EVM's gas ends that, and so must we.
+            self.copied += length
+            self._check(self.copied <= len(self.data) + _MOST_COPIED)
             return _text(kind, self.data[start : start + length])
         inner = {**component, "type": kind.removesuffix("[]")}
         self._check(start + length * _head(inner) <= len(self.data))
@@ -119,7 +126,11 @@ class _Calldata:
         return [self._bytes_in_place(start, place) for place in places]
 
     def _bytes_in_place(self, base: int, at: int) -> bytes:
-        """Read bytes whose offset is relative to `base`, and signed."""
+        """Read bytes whose offset is relative to `base`, and signed.
+
+        They are signatures. Of one that is too long only so much is given as shows that: many
+        may lie at the same place, which costs their sender nothing.
+        """
         offset = _signed(self._word(at))
         self._check(offset < len(self.data) - base - (_WORD - 1))
         start = (base + offset) % _RANGE
@@ -127,7 +138,8 @@ class _Calldata:
         self._check(length <= _MOST)
         start = _signed((start + _WORD) % _RANGE)
         self._check(start <= len(self.data) - length)
-        return self.data[start : start + length] if start >= 0 else bytes(length)
+        taken = min(length, _SIGNATURE + 1)
+        return self.data[start : start + taken] if start >= 0 else bytes(taken)
 
     def _word(self, at: int) -> int:
         """Read 32 bytes; beyond the end there are zeros."""

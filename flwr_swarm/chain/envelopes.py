@@ -17,7 +17,7 @@ from eth_utils.exceptions import ValidationError
 
 from flwr_swarm._exceptions import WireError
 
-from . import transactions
+from . import shallow_rlp, transactions
 from .transactions import HALF_ORDER, SignedTransaction
 
 MAX_BYTES: Final = 1 << 24  # no block of the chains that this is for has room for more
@@ -52,10 +52,7 @@ def parse(raw: bytes, chain_id: int) -> SignedTransaction:
     places = _PLACES[kind]
     if len(raw) > MAX_BYTES:
         raise WireError(f"a transaction of {len(raw)} bytes; at most {MAX_BYTES} are read")
-    try:
-        items = rlp.decode(raw[len(kind) :], strict=True)
-    except (rlp.DecodingError, RecursionError) as error:
-        raise WireError("the transaction is not canonical RLP") from error
+    items = shallow_rlp.decode(raw[len(kind) :])
     unsigned = max(places.values()) + 1
     if not isinstance(items, list) or len(items) != unsigned + 3:
         raise WireError(f"the transaction has not the {unsigned + 3} fields of its type")
@@ -110,7 +107,7 @@ def from_rpc(fields: dict[str, Any], chain_id: int) -> SignedTransaction:
             return transactions.from_rpc(fields)
         raw = _rebuilt(kind, fields)
         digest = bytes.fromhex(fields["hash"][2:])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, WireError):
             raise
         raise WireError("the node's answer is no transaction of type 0, 1 or 2") from error

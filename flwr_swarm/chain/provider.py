@@ -13,12 +13,15 @@ from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
 from flwr_swarm._exceptions import ChainUnreachable, ConfigurationError
+from flwr_swarm.protocol.hashing import parse_json
 
+from .answers import checked
 from .jsonrpc import RpcError
 
 PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 1.0
 MAX_ANSWER: Final = 1 << 28
+MAX_NESTING: Final = 64
 _CHUNK: Final = 1 << 16
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 # Not compressed: the limit of an answer's size holds for what is read.
@@ -83,7 +86,7 @@ class HttpNode:
                 stream=True,
             ) as response:
                 status, body = response.status_code, _body(response, end)
-            answer = json.loads(body)
+            answer = parse_json(body, deepest=MAX_NESTING)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise ChainUnreachable(
                 f"{self._shown} gave no answer to {method} within {self._timeout:g} s "
@@ -133,12 +136,21 @@ def ask(node: Node, method: str, params: list[Any], *, end: float) -> Any:
     ----------
     end : float
         When to give up, on the monotonic clock.
+
+    Raises
+    ------
+    ChainUnreachable
+        No answer until then.
+    WireError
+        The answer has not the form of one.
+    RpcError
+        The node refuses.
     """
     pause = PAUSE
     while True:
         left = end - time.monotonic()
         try:
-            return node.request(method, params, timeout=max(left, 0))
+            return checked(method, node.request(method, params, timeout=max(left, 0)))
         except ChainUnreachable:
             if (left := end - time.monotonic()) <= 0:
                 raise

@@ -19,6 +19,8 @@ from eth_utils.exceptions import ValidationError
 
 from flwr_swarm._exceptions import WireError
 
+from . import shallow_rlp
+
 TYPE: Final = b"\x02"
 MAX_BYTES: Final = 1 << 17
 _FIELDS: Final = 12
@@ -67,10 +69,7 @@ def parse(raw: bytes) -> SignedTransaction:
     """
     if not raw.startswith(TYPE) or len(raw) > MAX_BYTES:
         raise WireError(f"{len(raw)} bytes are no EIP-1559 transaction of at most {MAX_BYTES}")
-    try:
-        items = rlp.decode(raw[1:], strict=True)
-    except (rlp.DecodingError, RecursionError) as error:
-        raise WireError("the transaction is not canonical RLP") from error
+    items = shallow_rlp.decode(raw[1:])
     if not isinstance(items, list) or len(items) != _FIELDS:
         raise WireError(f"an EIP-1559 transaction has {_FIELDS} fields")
     to, data, access_list = items[5], items[7], items[8]
@@ -155,7 +154,7 @@ def from_rpc(fields: dict[str, Any]) -> SignedTransaction:
             *(int(number, 16) for number in (parity, fields["r"], fields["s"])),
         ]
         digest = _bytes(fields["hash"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WireError("the node's answer is no EIP-1559 transaction") from error
     transaction = parse(TYPE + rlp.encode(items))
     if transaction.hash != digest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 from flwr_swarm._exceptions import WireError
 from flwr_swarm.protocol.ledger import (
@@ -38,6 +38,7 @@ from flwr_swarm.protocol.types import (
 
 from .codec import Fields, decode_result, decode_struct, encode_call, encode_struct
 
+_Named = TypeVar("_Named", Phase, Status, Kind)
 NO_SEAT: Final = 255
 _NO_CARD: Final = Card(account=ZERO_ACCOUNT, encryption_key=ZERO_HASH, commitment=ZERO_HASH)
 
@@ -53,6 +54,14 @@ def bits(members: Iterable[int]) -> int:
 def unbits(number: int) -> tuple[int, ...]:
     """Return the members of a bit map, ascending."""
     return tuple(i for i in range(number.bit_length()) if number >> i & 1)
+
+
+def _one_of(kind: type[_Named], value: int) -> _Named:
+    """One of the contract's enumerations."""
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise WireError(f"{value} is no {kind.__name__.lower()} of the contract") from error
 
 
 def policy_fields(policy: Policy) -> Fields:
@@ -140,10 +149,7 @@ def change_fields(change: Change) -> Fields:
 
 def change_from(fields: Fields) -> Change:
     """Return the change that the contract's struct holds."""
-    try:
-        kind = Kind(fields["kind"])
-    except ValueError as error:
-        raise WireError(f"a change is of no kind {fields['kind']}") from error
+    kind = _one_of(Kind, fields["kind"])
     card = card_from(fields["card"])  # also where it has no effect: one encoding, one change
     return Change(
         kind=kind,
@@ -280,7 +286,7 @@ def _certificate_from(fields: Fields) -> Certificate:
 def round_from(seen: Fields) -> Round:
     """Return the round that the contract's `RoundSeen` holds."""
     state = seen["round"]
-    phase = Phase(state["phase"])
+    phase = _one_of(Phase, state["phase"])
     certificate = None
     if phase is Phase.CERTIFIED:
         certificate = Certificate(
@@ -322,7 +328,7 @@ def round_from(seen: Fields) -> Round:
 def proposal_from(number: int, data: bytes) -> Proposal | None:
     """Return the proposal as the contract's `proposalAt()` answered; None if there is none."""
     seen = decode_result("proposalAt", data)[""]
-    status = Status(seen["status"])
+    status = _one_of(Status, seen["status"])
     if status is Status.NONE:
         return None
     return Proposal(

@@ -69,8 +69,7 @@ def read_json(path: Path) -> Any:
             data = file.read(_LARGEST_FILE + 1)
         if len(data) > _LARGEST_FILE:
             raise ValueError("too long")
-        parse_json(data, deepest=_DEEPEST)
-        return json.loads(data, object_pairs_hook=once)
+        return parse_json(data, deepest=_DEEPEST, pairs=once)
     except OSError as error:
         raise ConfigurationError(f"cannot read {path} ({error.strerror}); check its name") from None
     except ValueError:

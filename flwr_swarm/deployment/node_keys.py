@@ -50,7 +50,7 @@ def as_pem(public: bytes, where: str) -> bytes:
     """
     try:
         key = serialization.load_ssh_public_key(public)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, NotImplementedError):  # a compressed point
         key = None
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _CURVES:
         raise ConfigurationError(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .encoding import Encoding
-from .engines import Engine, engine_for
+from .engines import Engine, engine_to_multiply
 from .modular import Residues
 from .packing import without_filling
 from .parameters import DEGREE, RingParameters
@@ -50,7 +50,7 @@ def encrypt(
         Whichever; the bytes are the same.
     """
     chunks, width = parameters.chunks(lanes.size), parameters.lanes_per_chunk
-    engine = engine or engine_for(chunks)
+    engine = engine or engine_to_multiply(chunks)
     draft = draft_ciphertext(lanes.size, parameters)
     with (
         engine.cipher(seed=seed, secret=secret, parameters=parameters) as cipher,
@@ -82,7 +82,7 @@ def decrypt(
         than the lanes.
     """
     chunks, width = len(total.residues), parameters.lanes_per_chunk
-    engine = engine or engine_for(chunks)
+    engine = engine or engine_to_multiply(chunks)
     sums = np.empty(chunks * width, dtype=np.uint32)
     with (
         engine.cipher(seed=seed, secret=secret, parameters=parameters) as cipher,

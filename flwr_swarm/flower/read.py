@@ -36,6 +36,8 @@ from .records import BLOBS, FIELDS, MODEL, STATE, STYPE, numpy_arrays
 _LONGEST_TERMS = 1_000_000
 _MOST_MEMBERS = 256
 _LONGEST_LABEL = 64
+_LONGEST_TEXT = 4096
+_WANTED = frozenset({"given", "held", "opening", "model"})
 _LAST_VIEW = 255
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
@@ -62,7 +64,10 @@ class Fields:
         return value
 
     def text(self, name: str) -> str:
-        return str(self._typed(name, str))
+        value = str(self._typed(name, str))
+        if len(value) > _LONGEST_TEXT:
+            raise WireError(f"field {name!r} of a swarm message has {len(value)} characters")
+        return value
 
     def number(self, name: str) -> int:
         value = int(self._typed(name, int))
@@ -82,6 +87,8 @@ class Fields:
             raise WireError(f"field {name!r} of a swarm message is not a short list of members")
         if any(type(v) is not int or not 0 <= v < _MOST_MEMBERS for v in value):
             raise WireError(f"field {name!r} of a swarm message names an impossible member")
+        if value != sorted(set(value)):
+            raise WireError(f"field {name!r} of a swarm message names members out of order")
         return tuple(value)
 
     def hashes(self, name: str) -> tuple[bytes, ...]:
@@ -116,7 +123,7 @@ class Fields:
         return Place(
             chain_url=self.text("chain_url"),
             chain_id=self.number("chain_id"),
-            contract=self.text("contract"),
+            contract=self.address("contract"),
             terms=terms,
         )
 
@@ -127,13 +134,13 @@ class Fields:
         return value
 
     def certificate(self) -> Certificate:
-        view, included = self.number("view"), self.numbers("included")
-        if view > _LAST_VIEW or list(included) != sorted(set(included)):
-            raise WireError("a certificate names an impossible view, or its members out of order")
+        view = self.number("view")
+        if view > _LAST_VIEW:
+            raise WireError(f"a certificate names an impossible view: {view}")
         return Certificate(
             round=self.number("round"),
             view=view,
-            included=included,
+            included=self.numbers("included"),
             aggregate_hash=self.octets("aggregate_hash", HASH_BYTES),
         )
 
@@ -239,11 +246,13 @@ class Fields:
         return NudgeRequest(place=self.place(), round=self.number("round"))
 
     def recall_request(self) -> RecallRequest:
-        want = self.text("want")
+        want = self.text("want").split(",")
+        if want != sorted(_WANTED & set(want)):
+            raise WireError(f"a recall asks for some of {', '.join(sorted(_WANTED))}, in order")
         return RecallRequest(
             place=self.place(),
             round=self.number("round"),
-            want=frozenset(want.split(",") if len(want) <= _LONGEST_LABEL else ()),
+            want=frozenset(want),
             model=self.octets("model", HASH_BYTES),
         )
 

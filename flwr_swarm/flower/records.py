@@ -10,6 +10,7 @@ from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 
 from .._exceptions import UpdateMismatch, WireError
 from ..protocol.hashing import Arrays, tagged_hash
+from .npy import read_npy
 
 FIELDS: Final = "flwr_swarm"
 """Name of the ConfigRecord that marks a swarm message."""
@@ -17,6 +18,8 @@ BLOBS: Final = "flwr_swarm.blobs"
 STATE: Final = "flwr_swarm.state"
 MODEL: Final = "flwr_swarm.model"
 OURS: Final = (FIELDS, BLOBS, STATE, MODEL)
+_NUMPY: Final = "numpy.ndarray"
+"""What Flower calls the arrays of users."""
 STYPE: Final = "flwr_swarm.v1"
 """Serialisation type of our arrays: a stock strategy that is handed one fails closed."""
 
@@ -32,9 +35,11 @@ def numpy_arrays(record: ArrayRecord) -> dict[str, np.ndarray[Any, Any]]:
     arrays = {}
     for name, array in record.items():
         try:
-            arrays[name] = array.numpy()
-        except Exception as error:  # numpy's parser has many ways to say so
-            raise WireError(f"array {name!r} is not readable: {type(error).__name__}") from None
+            if array.stype != _NUMPY:
+                raise WireError(f"it is of kind {array.stype[:40]!r}, expected {_NUMPY!r}")
+            arrays[name] = read_npy(array.data)
+        except WireError as error:
+            raise WireError(f"array {name!r} is not readable: {error}") from None
     return arrays
 
 

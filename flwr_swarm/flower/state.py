@@ -20,6 +20,7 @@ from .._octets import Octets
 from ..keystore import Keystore
 from ..keystore.disk import Disk
 from ..keystore.keys import MemberKeys
+from ..protocol.hashing import parse_json
 from ..protocol.memory import Memory
 from ..protocol.memory_blobs import from_blobs, to_blobs
 from .blob import blob_of, blob_record
@@ -28,6 +29,7 @@ KEYS: Final = "flwr_swarm.keys"
 MEMORY: Final = "flwr_swarm.memory"
 KEYS_OPTION: Final = "swarm-keys"
 _PRIVACY: Final = "privacy"
+_DEEPEST: Final = 4
 
 
 def load_keys(context: Context) -> MemberKeys | None:
@@ -112,7 +114,7 @@ def _store(context: Context, chain_id: int, contract: str) -> _Store:
 
 def _bring_history(context: Context, data: bytes) -> None:
     try:
-        fields: dict[str, Any] = json.loads(data)
+        fields: dict[str, Any] = parse_json(data, deepest=_DEEPEST)
         found = ConfigRecord(fields)
     except (ValueError, TypeError) as error:
         raise MemoryDamaged(

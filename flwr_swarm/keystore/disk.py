@@ -20,6 +20,7 @@ from typing import Any, Final
 from .._exceptions import ConfigurationError, KeystoreError, MemoryDamaged
 from .._octets import Octets
 from ..chain.locks import FileLock
+from ..protocol.hashing import parse_json
 from . import files
 
 MANIFEST: Final = "manifest.json"
@@ -91,7 +92,7 @@ class Disk:
 
     def _manifest(self) -> dict[str, str]:
         try:
-            listing = json.loads(self._path(MANIFEST).read_bytes(), object_pairs_hook=_once)
+            listing = parse_json(self._path(MANIFEST).read_bytes(), deepest=2, pairs=_once)
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:

@@ -6,6 +6,7 @@ charges as privacy-loss variables, which is tighter and slow.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -82,16 +83,22 @@ class Entry:
             paid: list[Charge | SharedCharge] = [*charges, *shared]
             numbers = [value for charge in paid for value in asdict(charge).values()]
             sane = (
-                all(type(v) in (int, float) and math.isfinite(v) and v > 0 for v in numbers)
+                _written(entry.to_json()) == _written(dict(data))
+                and type(history.rounds) is type(history.unprotected) is int
+                and all(type(v) in (int, float) and math.isfinite(v) and v > 0 for v in numbers)
                 and all(charge.sample_rate <= 1 for charge in paid)
                 and 0 < history.delta <= 1
                 and min(history.rounds, history.unprotected) >= 0
             )
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             sane = False
         if not sane:
             raise AccountantLost("an entry of the privacy ledger is malformed; export it again")
         return entry
+
+
+def _written(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)

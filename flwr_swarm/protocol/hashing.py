@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._octets import Octets
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_OPENS = np.frombuffer(b"[{", np.uint8)
-_CLOSES = np.frombuffer(b"]}", np.uint8)
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)
+"""A string, also one without an end: each byte is looked at once, whatever comes."""
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_OPENS: Final = np.frombuffer(b"[{", np.uint8)
 
 Arrays = Mapping[str, NDArray[Any]]
 """A model: named arrays. Order of names never matters to a hash."""
@@ -35,17 +36,25 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def parse_json(data: bytes, *, deepest: int) -> Any:
+def parse_json(
+    data: bytes,
+    *,
+    deepest: int,
+    pairs: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None = None,
+) -> Any:
     """JSON from a stranger, nested `deepest` levels at most; ValueError for anything else.
 
     Depth is checked before parsing: an EVM in the same process lifts Python's recursion limit,
-    and then deep nesting would overflow the real stack.
+    and then deep nesting would overflow the real stack. Only UTF-8 is read, as RFC 8259 has it:
+    json itself would guess at UTF-16, whose quotes and brackets lie elsewhere. `pairs` makes
+    objects, as json's `object_pairs_hook` does.
     """
-    bare = np.frombuffer(_STRING.sub(b"", data), np.uint8)
-    steps = np.isin(bare, _OPENS).astype(np.int64) - np.isin(bare, _CLOSES)
-    if np.cumsum(steps).max(initial=0) > deepest:
+    text = data.decode("utf-8")
+    bare = np.frombuffer(_STRING.sub(b"", data).translate(None, _NO_BRACKETS), np.uint8)
+    steps = np.where(np.isin(bare, _OPENS), np.int8(1), np.int8(-1))
+    if np.cumsum(steps, dtype=np.int32).max(initial=0) > deepest:
         raise ValueError(f"JSON is nested deeper than {deepest} levels")
-    return json.loads(data)
+    return json.loads(text, object_pairs_hook=pairs)
 
 
 def terms_hash(terms: Mapping[str, Any]) -> bytes:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .._exceptions import MemoryDamaged, WireError
+from .._exceptions import MemoryDamaged
 from .._octets import Octets
-from .hashing import canonical_json
+from .hashing import canonical_json, parse_json
 from .memory import Given, Held, Memory, Parent
 from .messages import Place, SealReply
 from .terms import Terms
 
 _FACTS: Final = "facts"
+_DEEPEST: Final = 8
 
 
 def to_blobs(memory: Memory) -> dict[str, Octets]:
@@ -72,7 +72,7 @@ def from_blobs(blobs: Mapping[str, Octets]) -> Memory:
     if _FACTS not in blobs:
         return Memory()
     try:
-        facts = json.loads(bytes(blobs[_FACTS]))
+        facts = parse_json(bytes(blobs[_FACTS]), deepest=_DEEPEST)
         parents = {
             name: Parent.decoded(
                 round=int(found["round"]),
@@ -105,7 +105,7 @@ def from_blobs(blobs: Mapping[str, Octets]) -> Memory:
             opened={int(r): bytes.fromhex(d) for r, d in facts["opened"]},
             opening=None if opened_in is None else (int(opened_in), bytes(blobs["opening"])),
         )
-    except (KeyError, TypeError, ValueError, WireError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise MemoryDamaged(
             f"what this site remembers is not readable ({type(error).__name__}); it was written "
             "by another version, or damaged: restore it, or remove it to take part again from the "

@@ -25,6 +25,9 @@ Layout = tuple[tuple[str, int], ...]
 _MAGIC = b"FSP1"
 _LONGEST_LAYOUT = 65_536
 _LONGEST_HEADER = 2**24
+_MOST_SIDES = 64
+_LONGEST_SIDE = 2**63
+"""Bounds on a shape; what numbers a stranger has us multiply is long otherwise."""
 _PLAIN_DTYPE = re.compile(r"[<|][fiub]\d{1,2}")
 """What `array_bytes` writes; numpy's own parser of dtypes evaluates more than that."""
 
@@ -169,8 +172,8 @@ def decode_plain(
                 raise ValueError
             dtype = np.dtype(str(dtype_name))
             count = 1
-            for length in shape:
-                if not isinstance(length, int) or length < 0:
+            for length in shape[:_MOST_SIDES]:
+                if type(length) is not int or not 0 <= length < _LONGEST_SIDE:
                     raise ValueError
                 count *= length
             end = position + count * dtype.itemsize

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +33,7 @@ __all__ = ["Verified", "verify", "write_manifest"]
 
 RUN: Final = "run"
 RESULT: Final = "result.json"
+_DEEPEST: Final = 16
 _VOID: Final[dict[str, Any]] = {
     "status": "void",
     "included": [],
@@ -154,7 +154,7 @@ def check_files(directory: Path) -> None:
 def _canonical(path: Path) -> Any:
     data = path.read_bytes()
     try:
-        value = parse_json(data, deepest=16)
+        value = parse_json(data, deepest=_DEEPEST)
     except ValueError as error:
         raise EvidenceError(f"{path.name} is not JSON: {error}") from None
     if canonical_json(value) != data:
@@ -165,9 +165,13 @@ def _canonical(path: Path) -> Any:
 def _same_rounds(result: Path, rounds: Path) -> None:
     if not result.is_file():
         return
-    told = json.loads(result.read_bytes()).get("rounds")
-    if told != [json.loads(line) for line in rounds.read_text(encoding="utf-8").splitlines()]:
+    told = parse_json(result.read_bytes(), deepest=_DEEPEST).get("rounds")
+    if told != _lines(rounds):
         raise EvidenceError(f"the rounds in {result.name} are not those of the run's evidence")
+
+
+def _lines(rounds: Path) -> list[Any]:
+    return [parse_json(line, deepest=_DEEPEST) for line in rounds.read_bytes().splitlines()]
 
 
 def _verify_run(run: Path) -> Verified:
@@ -179,7 +183,7 @@ def _verify_run(run: Path) -> Verified:
         raise EvidenceError("the terms are not those that the contract pins")
     if (swarm["chain_id"], swarm["contract"]) != (history["chain_id"], history["contract"]):
         raise EvidenceError("terms and chain history are of different swarms")
-    lines = [json.loads(line) for line in (run / ROUNDS).read_text(encoding="utf-8").splitlines()]
+    lines = _lines(run / ROUNDS)
     _check_lines(lines, swarm, proven)
     _check_opened(run, lines, terms)
     first = swarm["first_round"]

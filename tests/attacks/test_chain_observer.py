@@ -75,9 +75,8 @@ def member():
 def test_only_rounding_keeps_a_model_from_being_confirmed(member, tmp_path, shift, found):
     """Updates that lie on the encoding's grid are not rounded; then the chain's hash tells all.
 
-    Off the grid each of 24 entries is rounded to either side at random, .37 up: all of them fall
-    as in a guess that was rounded down with probability .63^24 < 2e-5, and no guess here is
-    rounded at all. So this cannot fail by luck.
+    Off the grid a guess is no model that can come out: whole steps are summed, and the guess is of
+    1.37 of them for each record. So this cannot fail by luck.
     """
     levels = Codec(members=SITES).levels
     step = STEP * (1 + shift)

@@ -223,11 +223,22 @@ def test_the_key_is_overwritten_in_the_end():
     assert not sealing._key.any()
 
 
-def test_large_updates_are_compiled_and_small_ones_need_not_load_numba(monkeypatch):
+def test_a_process_goes_over_to_numba_once_seal_worked_as_long_as_loading_it_takes(monkeypatch):
     monkeypatch.delenv(engines.VARIABLE, raising=False)
-    assert engines.engine_for(engines.FEW_CHUNKS).name == "numba"
     monkeypatch.delitem(engines.sys.modules, engines._COMPILED)
-    assert engines.engine_for(engines.FEW_CHUNKS - 1).name == "seal"
+    monkeypatch.setattr(engines, "_METER", engines._Meter())
+    half = engines.LOADING // 2
+    assert engines.engine_to_multiply(half).name == "seal"
+    assert engines.engine_for(half).name == "seal"
+    assert engines.engine_to_multiply(half).name == "numba"
+    assert engines.engine_for(engines.LOADING).name == "numba"
+
+
+def test_a_process_that_has_numba_uses_it_for_all(monkeypatch):
+    monkeypatch.delenv(engines.VARIABLE, raising=False)
+    assert NUMBA.name == "numba"
+    assert engines._COMPILED in engines.sys.modules
+    assert engines.engine_for(1).name == "numba"
 
 
 def test_without_numba_seal_does_it_all(monkeypatch):

@@ -1,7 +1,8 @@
 """Who does the ring's arithmetic: SEAL, the reference, or compiled loops that give the same bytes.
 
-numba is optional (`pip install 'flwr-swarm[fast]'`). Where it is there, it takes the large
-updates; a small one is done before its loops are loaded. FLWR_SWARM_ENGINE=seal or numba decides
+numba is optional (`pip install 'flwr-swarm[fast]'`), and takes half a second to load. Where it is
+there, a process goes over to it once SEAL has worked as long: so it never takes more than twice
+the time of the better choice, however much comes. FLWR_SWARM_ENGINE=seal or numba decides
 otherwise.
 """
 
@@ -24,8 +25,8 @@ from ..randomness import Coins
 
 ENGINES: Final = ("seal", "numba")
 VARIABLE: Final = "FLWR_SWARM_ENGINE"
-FEW_CHUNKS: Final = 64
-"""Below, loading numba costs a fresh process more than it saves."""
+LOADING: Final = 2048
+"""Chunks that SEAL encrypts or decrypts in the CPU time that loading numba takes."""
 _COMPILED: Final = f"{__name__}.compiled"
 
 
@@ -115,7 +116,7 @@ class Engine(Protocol):
 
 
 def engine_for(chunks: int) -> Engine:
-    """The engine that works on an update of so many chunks.
+    """The engine for a part of the work on an update of so many chunks.
 
     Raises
     ------
@@ -124,9 +125,29 @@ def engine_for(chunks: int) -> Engine:
     """
     wanted = os.environ.get(VARIABLE, "auto")
     if wanted == "auto":
-        compiled = chunks >= FEW_CHUNKS or _COMPILED in sys.modules
+        compiled = _COMPILED in sys.modules or chunks >= LOADING
         wanted = "numba" if compiled and _has_numba() else "seal"
     return named(wanted)
+
+
+def engine_to_multiply(chunks: int) -> Engine:
+    """The engine that encrypts or decrypts so many chunks; errors as in `engine_for`."""
+    return engine_for(_METER.add(chunks))
+
+
+class _Meter:
+    """Chunks that were encrypted and decrypted in this process."""
+
+    def __init__(self) -> None:
+        self._total = 0
+
+    def add(self, chunks: int) -> int:
+        """The total, with these."""
+        self._total += chunks
+        return self._total
+
+
+_METER: Final = _Meter()
 
 
 @cache

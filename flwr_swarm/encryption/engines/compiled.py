@@ -16,6 +16,7 @@ from ..parameters import DEGREE, RingParameters
 from ..randomness import Coins, MatrixRow
 from ..ring import common_key
 from . import kernels
+from .roots import tables
 from .seal import SealEngine
 
 _WORDS: Final = DEGREE // 16 * kernels.WORDS
@@ -30,7 +31,7 @@ class CompiledEngine:
     def __init__(self) -> None:
         if sys.byteorder != "little":
             raise ConfigurationError("the numba engine needs a little-endian machine; use seal")
-        self._roots, self._shoup, self._inverse = kernels.tables()
+        self._roots, self._shoup, self._inverse = tables()
         self._reference = SealEngine()
 
     def cipher(self, *, seed: bytes, secret: Residues, parameters: RingParameters) -> _Cipher:
