@@ -46,7 +46,8 @@ class Encoding:
 
     def groups(self, width: int) -> Iterator[NDArray[np.uint32]]:
         """All lanes in order, `width` at a time, the last group maybe fewer."""
-        rounding, noise = _Rounding(encoding=self), ShareOfNoise(grid=self.grid, random=self.random)
+        rounding = _Rounding(encoding=self, random=self.random)
+        noise = ShareOfNoise(grid=self.grid, random=self.random)
         done = 0
         for start in range(0, self.size, width):
             lanes = np.empty(min(width, self.size - start), dtype=np.uint32)
@@ -62,8 +63,9 @@ class Encoding:
 class _Rounding:
     """Rounds entries from the first to the last, with coins of its own for each part."""
 
-    def __init__(self, *, encoding: Encoding) -> None:
+    def __init__(self, *, encoding: Encoding, random: RandomBytes) -> None:
         self._encoding = encoding
+        self._random = random
         self._waiting = list(reversed(encoding.parts))
         self._coins: Stream | None = None
 
@@ -74,7 +76,7 @@ class _Rounding:
         while place < last:
             part = self._waiting[-1]
             end = min(part.place.stop, last)
-            self._coins = self._coins or Stream(random=encoding.random)
+            self._coins = self._coins or Stream(random=self._random)
             round_to_grid(
                 encoding.bounded.entries[place:end],
                 factors=encoding.bounded.factors,

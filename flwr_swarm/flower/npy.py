@@ -20,7 +20,8 @@ _MAGIC: Final = b"\x93NUMPY\x01\x00"
 _START: Final = len(_MAGIC) + 2
 _MOST_SIDES: Final = 32
 _HEADER: Final = re.compile(
-    rb"\{'descr': '([<>|][fiubcV][0-9]{1,3})', 'fortran_order': (True|False), "
+    rb"\{'descr': '([<>|](?:[fiubcVSU][0-9]{1,9}|[mM]8\[[0-9]{0,3}[A-Za-z]{1,2}\]))', "
+    rb"'fortran_order': (True|False), "
     rb"'shape': \(((?:[0-9]{1,19}, ?)*(?:[0-9]{1,19})?)\), \} *\n"
 )
 

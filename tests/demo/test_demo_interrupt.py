@@ -16,7 +16,8 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX sys
 _MARK = "FLWR_SWARM_TEST"
 
 _PREFACE = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from pathlib import Path
 from flwr_swarm.demo.apps import STOCK, stage
 from flwr_swarm.demo.job import _terminated_like_interrupted

@@ -411,5 +411,5 @@ def test_randomness_is_the_systems() -> None:
         with pytest.raises(OpeningRejected):
             read_with(sealed_from(os.urandom), secret)
     # The default; `tests/review/test_secrets_in_code.py` reads that nobody gives another.
-    for function in (ThresholdScheme.seal, Codec.encode):
+    for function in (ThresholdScheme.seal, Codec.encode, Codec.encoding):
         assert inspect.signature(function).parameters["random"].default is os.urandom

@@ -25,17 +25,18 @@ def test_one_member_that_seals_no_update_costs_a_round_not_the_run(
     swarm = bench(nodes=4)
     assert swarm.round() is not None
     before = swarm.model
-    honest, calls = Codec.encode, []
+    honest, calls = Codec.encoding, []
 
     def forged(self: Codec, *args: Any, **kwargs: Any) -> Any:
         calls.append(1)
-        lanes = honest(self, *args, **kwargs)
+        encoding = honest(self, *args, **kwargs)
+        (lanes,) = encoding.groups(encoding.size)
         if len(calls) == 1:
             lanes[:3] = 2**20  # a weight far above max_weight
         return lanes
 
     with monkeypatch.context() as patch:
-        patch.setattr(Codec, "encode", forged)
+        patch.setattr(Codec, "encoding", forged)
         assert swarm.round() is None
     assert swarm.view().current.phase is Phase.CERTIFIED
     assert swarm.round() is not None

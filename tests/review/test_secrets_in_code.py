@@ -124,6 +124,22 @@ class Callers(ast.NodeVisitor):
         self.generic_visit(node)
         self.scopes.pop()
 
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        """A source that an object was made with is its maker's; whoever makes it is read, too."""
+        known = {
+            f"self.{field.target.id}"
+            for field in node.body
+            if isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and field.target.id in SOURCES
+        }
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Assign) and dotted(inner.value) in SOURCES:
+                known |= {dotted(target) for target in inner.targets}
+        self.scopes.append(known)
+        self.generic_visit(node)
+        self.scopes.pop()
+
     def visit_Call(self, node: ast.Call) -> None:
         for keyword in node.keywords:
             if keyword.arg in SOURCES:
