@@ -6,6 +6,7 @@ import {Watch} from "./Watch.sol";
 import {Test} from "./Vm.sol";
 
 /// @title The promises of a swarm, each by name, under campaigns of guided and hostile actions.
+/// @dev That campaigns get anywhere is CampaignReachTest's to show: one alone may be unlucky.
 contract InvariantsTest is Test {
     Campaign private _campaign;
 
@@ -17,13 +18,6 @@ contract InvariantsTest is Test {
     function targetContracts() public view returns (address[] memory targets) {
         targets = new address[](1);
         targets[0] = address(_campaign);
-    }
-
-    /// @dev A campaign that certified nothing would prove nothing.
-    function afterInvariant() public view {
-        if (_campaign.actions() < 150) return; // cut short
-        holds(_campaign.certified() > 0, "no round was certified");
-        holds(_campaign.enacted() > 0, "no change was enacted");
     }
 
     /// @dev One function, as forge runs a whole campaign for each; the error names the promise.
