@@ -27,7 +27,6 @@ abstract contract Watch is Consortium {
     }
 
     bool[16] public broken;
-    uint256 public actions;
     /// @dev How often the campaign got somewhere; without it the promises would be empty.
     uint256 public certified;
     uint256 public voided;
@@ -76,7 +75,6 @@ abstract contract Watch is Consortium {
     }
 
     function _before() private {
-        ++actions;
         uint64 round = swarm.current();
         _seen = Seen(round, swarm.epoch(), swarm.taken(), _isRunning(_round().phase), _past(round));
     }

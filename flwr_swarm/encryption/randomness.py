@@ -134,7 +134,3 @@ class Stream:
     def coins(self, count: int) -> Coins:
         """Coins for `count` errors."""
         return Coins(words=self.words64(count), spare=self.words32(count))
-
-    def errors(self, count: int) -> NDArray[np.int64]:
-        """`count` errors: see `Coins.errors`."""
-        return self.coins(count).errors()

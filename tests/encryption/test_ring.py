@@ -78,7 +78,7 @@ def test_common_polynomials_differ_by_chunk_and_round():
 
 def test_errors_are_centred_binomial():
     count = 400_000
-    errors = Stream(random=deterministic("errors")).errors(count)
+    errors = Stream(random=deterministic("errors")).coins(count).errors()
     assert np.abs(errors).max() <= 42
     # Variance 21; the fourth moment of 84 half-coins is 3*21^2 - 21/2.
     assert abs(errors.mean()) < 7.5 * math.sqrt(21 / count)
