@@ -84,8 +84,8 @@ class Relay:
     proof: ModelProof = field(default_factory=ModelProof)
     failed: bytes = b""
     """Parent hash of the model that a void round offered without a proof."""
-    before: ArrayRecord | None = None
-    """The model that the relay went back to, until a round leads on from it."""
+    turned_to: ArrayRecord | None = None
+    """The model that the relay turned to instead of Flower's, until a round leads on from it."""
 
     def connect(self, grid: Grid) -> tuple[Swarm, RoundDriver]:
         """The swarm, which is founded or joined at the first call."""
@@ -146,35 +146,57 @@ class Relay:
 
     def standing(self, arrays: ArrayRecord) -> ArrayRecord:
         """The newest model; Flower's loop may still hold one that was given up."""
-        return arrays if self.before is None else self.before
+        return arrays if self.turned_to is None else self.turned_to
 
     def ground(self, arrays: ArrayRecord, view: LedgerView) -> ArrayRecord:
         """The model to train on next, with all the proof of it that can be had.
 
-        It is the one before `arrays` if nobody can prove `arrays` and a round on it was void.
+        It is another than `arrays` if this relay had those from another one, and what was certified
+        turns out to lead elsewhere; or if nobody can prove them, and a round on them was void.
         """
         self.follow(view)
         arrays = self.standing(arrays)
-        if self.swarm is None or self.driver is None or not self.wrapped.encrypted:
-            return arrays
         model = model_hash(records.numpy_arrays(arrays), self.wrapped.state())
-        self._complete_proof(view, model)
-        certified = to_go_back_to(view, self.proof, model=model, failed=self.failed)
-        if certified is None:
-            return arrays
-        found = resumption(self.swarm, self.driver).before(certified)
+        found = self._other_ground(view, model)
         if found is None:
             return arrays
-        log.warning(
-            "the model of round %d cannot be proven to members that were away when it was opened, "
-            "and too few train on it without; training goes on from the model before it",
-            certified.number,
-        )
         self.wrapped.restore(*found)
         if self.evidence is not None:
             self.evidence.start_over(*found)
-        self.before = records.array_record(found[0])
-        return self.before
+        self.turned_to = records.array_record(found[0])
+        return self.turned_to
+
+    def _other_ground(self, view: LedgerView, model: bytes) -> tuple[Arrays, Arrays] | None:
+        """What to stand on instead of `model`, if its round's openings are not at hand.
+
+        Members ask for them; a relay that took a study up while openers were away asks again.
+        """
+        certified, swarm, driver = last_certified(view), self.swarm, self.driver
+        if certified is None or swarm is None or driver is None or not self.wrapped.encrypted:
+            return None
+        if self.proof.openings or model == certified.parent:
+            return None
+        resuming = resumption(swarm, driver)
+        led = resuming.led_to(view, certified)
+        if led is not None:
+            self.proof = led.proof
+            if led.hash == model:
+                return None
+            log.warning(
+                "the model that the ledger named after round %d is not the one that its sum leads "
+                "to; whoever opened the round after it is at fault. Training goes on from the sum",
+                certified.number,
+            )
+            return led.model, led.state
+        before = to_go_back_to(view, self.proof, model=model, failed=self.failed)
+        found = None if before is None else resuming.before(before)
+        if found is not None:
+            log.warning(
+                "the model of round %d cannot be proven to members that were away when it was "
+                "opened, and too few train on it without; training goes on from the model before",
+                certified.number,
+            )
+        return found
 
     def begin(self, arrays: ArrayRecord, view: LedgerView) -> Training:
         """Trip 1 goes out on this model, which is `ground`."""
@@ -219,7 +241,7 @@ class Relay:
             arrays, metrics = records.array_record(taken.model), taken.metrics
         else:
             outcome = replace(outcome, opened=None)  # what leads nowhere counts as never opened
-        self.before = self.before if arrays is None else None
+        self.turned_to = self.turned_to if arrays is None else None
         openings = outcome.opened.openings if outcome.opened else {}
         self.proof = ModelProof(round=number, openings=openings)
         self.course.record(number, metrics if arrays is not None else None, outcome.view)
@@ -248,17 +270,6 @@ class Relay:
         certified = last_certified(view)
         if certified is not None and certified.number != self.proof.round:
             self.proof = ModelProof(round=certified.number)
-
-    def _complete_proof(self, view: LedgerView, model: bytes) -> None:
-        """A relay that took a study up while openers were away asks them again.
-
-        Without their openings the last committee would refuse the model for ever.
-        """
-        certified = last_certified(view)
-        if certified is None or not self.wrapped.encrypted or model == certified.parent:
-            return
-        if not self.proof.openings and self.swarm is not None and self.driver is not None:
-            self.proof = resumption(self.swarm, self.driver).prove(view, model)
 
     def marked(self, phase: str, number: int, state: Arrays) -> write.Records:
         """What a message to a member holds beside the wrapped strategy's own."""
@@ -291,5 +302,5 @@ class Relay:
         if self.swarm is not None:
             self.swarm.close()
         self.swarm = self.driver = self.evidence = self.training = None
-        self.proof, self.failed, self.before = ModelProof(), b"", None
+        self.proof, self.failed, self.turned_to = ModelProof(), b"", None
         self.course.forget()

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field, replace
 
 from .._exceptions import ConfigurationError, RoundVoid
 from ..chain import history
-from ..chain.replay import replay
+from ..chain.replay import replay as replay_chain
 from ..protocol.hashing import Arrays, model_hash
-from ..protocol.member import last_certified
 from ..protocol.memory import Parent
 from ..protocol.messages import HeldSum, ModelProof, SealReply
 from ..protocol.payload import aggregate_hash, merge_plain
-from ..protocol.recall import open_again, running_model, to_open
+from ..protocol.recall import LedTo, led_to, open_again, running_model, to_open
 from ..protocol.relay import Merged, Opened, accepted_seals
 from ..protocol.types import LedgerView, Phase, Round
 from .driver import RoundDriver
 from .ended import Outcome
 from .founding import Swarm
 from .recalling import Recaller
+from .replay import replay as step
 
 log = logging.getLogger("flwr.swarm")
 
@@ -36,7 +36,7 @@ class TakenUp:
     outcome : Outcome or None
         A round that the other relay left without a step.
     proof : ModelProof
-        Of `parent.model`, for the members that can recompute it.
+        Of `parent.model`, for the members that can recompute it; empty if there is an outcome.
     ended : int
         Rounds of the study that have ended, the one in `outcome` included.
     resumed : bool
@@ -55,7 +55,7 @@ def resumption(swarm: Swarm, driver: RoundDriver) -> Resumption:
     place = swarm.place
 
     def signers(number: int) -> Sequence[int]:
-        past = replay(history.export(place.chain_url, place.contract))
+        past = replay_chain(history.export(place.chain_url, place.contract))
         return past.state.records[number - 1].signers
 
     recaller = Recaller(
@@ -111,20 +111,27 @@ class Resumption:
             if taken is not None:
                 return taken
             view = self.driver.ledger.view()
-        if (certified := to_open(view)) is not None:
-            return self._reopened(view, certified, fresh)
+        certified = to_open(view)
+        if certified is not None and (taken := self._led_on(view, certified, fresh)) is not None:
+            return taken
         ended = number - (view.current.phase is Phase.SEALING)
-        wanted = running_model(view)
+        later = certified is None or number > certified.number
+        wanted = running_model(view) if later else None
+        proof = ModelProof() if certified is None else ModelProof(round=certified.number)
         found = None if wanted is None else self._found(number, wanted, fresh)
-        if wanted is not None and found is not None:
-            return TakenUp(
-                parent=_parent(number, found), proof=self.prove(view, wanted), ended=ended
-            )
+        if found is not None:
+            return TakenUp(parent=_parent(number, found), proof=proof, ended=ended)
         # Nothing was ever sealed, or somebody opened a round on a model that no honest member has.
-        if (certified := last_certified(view)) is not None:
-            return self._reopened(view, certified, fresh)
-        parent = _parent(number + 1, fresh)
-        return TakenUp(parent=parent, proof=ModelProof(), ended=ended, resumed=False)
+        if certified is None:
+            parent = _parent(number + 1, fresh)
+            return TakenUp(parent=parent, proof=proof, ended=ended, resumed=False)
+        parent = self._parent(certified.number, certified.parent, fresh)
+        log.warning(
+            "round %d is certified, but its sum cannot be opened any more: too few of its members "
+            "are connected, or they lost what they kept; training goes on from the model before it",
+            certified.number,
+        )
+        return TakenUp(parent=parent, proof=proof, ended=ended)
 
     def _finished(self, view: LedgerView, fresh: tuple[Arrays, Arrays]) -> TakenUp | None:
         """A round that is merging, brought to its end; None if it is void."""
@@ -135,27 +142,31 @@ class Resumption:
         except RoundVoid as void:
             log.warning("%s", void)
             return None
-        return TakenUp(parent=parent, outcome=outcome, proof=self.prove(view, wanted), ended=number)
+        return TakenUp(parent=parent, outcome=outcome, proof=ModelProof(), ended=number)
 
-    def _reopened(
+    def _led_on(
         self, view: LedgerView, certified: Round, fresh: tuple[Arrays, Arrays]
-    ) -> TakenUp:
-        """A certified round whose sum may never have been opened, or whose model was lost."""
-        parent = self._parent(certified.number, certified.parent, fresh)
-        outcome = self._outcome(view, certified)
-        if outcome is None:
-            log.warning(
-                "round %d is certified, but its sum cannot be opened any more: too few of its "
-                "members are connected, or they lost what they kept; training goes on from the "
-                "model before it",
-                certified.number,
-            )
-        return TakenUp(
-            parent=parent,
-            outcome=outcome,
-            proof=ModelProof(round=certified.number),
-            ended=view.current.number - (view.current.phase is Phase.SEALING),
-        )
+    ) -> TakenUp | None:
+        """The model after `certified`; None if its sum cannot be opened.
+
+        If a later round names that model, another relay stepped to it; else the step is ours.
+        """
+        number, later = view.current.number, view.current.number > certified.number
+        if later and not self._encrypted:
+            return None  # members take any model, and cannot recompute this one
+        before = self._found(certified.number, certified.parent, fresh)
+        outcome = None if before is None else self._outcome(view, certified)
+        if before is None or outcome is None:
+            return None
+        parent = _parent(certified.number, before)
+        ended = number - (view.current.phase is Phase.SEALING)
+        if later and outcome.opened is not None:
+            included = outcome.merged.certificate.included
+            led = self._led_to(parent, outcome.opened, outcome.seals[included[0]].layout, included)
+            if led.hash == running_model(view):
+                parent = _parent(number, (led.model, led.state))
+                return TakenUp(parent=parent, proof=led.proof, ended=ended)
+        return TakenUp(parent=parent, outcome=outcome, proof=ModelProof(), ended=ended)
 
     def _outcome(self, view: LedgerView, certified: Round) -> Outcome | None:
         number, certificate = certified.number, certified.certificate
@@ -215,22 +226,26 @@ class Resumption:
             merged=merged,
         )
 
-    def prove(self, view: LedgerView, model: bytes) -> ModelProof:
-        """What convinces the last committee of the model of that hash.
+    def led_to(self, view: LedgerView, certified: Round) -> LedTo | None:
+        """Where `certified` leads, from what was released for it; None if that is not to be had.
 
-        Empty while too few of its holders are connected; then ask again later.
+        Then ask again later: its officers or holders may be connected.
         """
-        certified = last_certified(view)
-        if certified is None:
-            return ModelProof()
-        if model == certified.parent:
-            return ModelProof(round=certified.number)
-        held, opened = self.recaller.held(certified), None
-        if held is not None:
-            opened = open_again(
-                view, certified, held, self.recaller.openings(certified.number), self.driver.terms
-            )
-        return ModelProof(round=certified.number, openings=opened.openings if opened else {})
+        held, before = self.recaller.held(certified), self.before(certified)
+        if held is None or before is None:
+            return None
+        openings = self.recaller.openings(certified.number)
+        opened = open_again(view, certified, held, openings, self.driver.terms)
+        if opened is None:
+            return None
+        parent = _parent(certified.number, before)
+        return self._led_to(parent, opened, held.layout, held.included)
+
+    def _led_to(
+        self, before: Parent, opened: Opened, layout: bytes, included: Sequence[int]
+    ) -> LedTo:
+        size, terms = len(included), self.driver.terms
+        return led_to(before, opened, layout=layout, included=size, terms=terms, replay=step)
 
     def before(self, certified: Round) -> tuple[Arrays, Arrays] | None:
         """What `certified` trained on; None if no connected member has it."""

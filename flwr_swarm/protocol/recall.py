@@ -7,11 +7,12 @@ certified sum. So a relay believes no member; it takes what has the right hash f
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
-from .._exceptions import OpeningRejected, WireError
+from .._exceptions import OpeningRejected, SwarmError, WireError
 from .hashing import Arrays, model_hash
-from .member import SwarmMember, last_certified
+from .member import Replay, SwarmMember, last_certified
+from .memory import Parent
 from .messages import HeldSum, ModelProof, OpenReply, RecallReply, RecallRequest
 from .payload import aggregate_hash, decode_layout
 from .relay import Merged, Opened, conclude
@@ -61,13 +62,10 @@ def running_model(view: LedgerView) -> bytes | None:
 def to_open(view: LedgerView) -> Round | None:
     """The certified round whose sum leads to the model that comes next, if there is one.
 
-    None while a later round runs: that one names its model itself.
+    Also while a later round runs, or after it was void: the model which that one names is the word
+    of whoever opened it. None while it is merging, for then its certificate decides.
     """
-    certified = last_certified(view)
-    if certified is None or view.current.phase not in (Phase.CERTIFIED, Phase.VOID):
-        return None
-    later = view.current.number > certified.number
-    return None if later and running_model(view) is not None else certified
+    return None if view.current.phase is Phase.MERGING else last_certified(view)
 
 
 def to_go_back_to(
@@ -114,6 +112,55 @@ def found_sum(certified: Round, replies: Iterable[RecallReply], terms: Terms) ->
         except WireError:
             continue
     return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedTo:
+    """What a certified round leads to.
+
+    Parameters
+    ----------
+    hash : bytes
+        Parent hash of a round on it.
+    model, state : Arrays
+    proof : ModelProof
+        What convinces the round's officers of it. Without openings if the sum leads nowhere: then
+        the model is the one that the round trained on.
+    """
+
+    hash: bytes
+    model: Arrays = field(repr=False)
+    state: Arrays = field(repr=False)
+    proof: ModelProof
+
+
+def led_to(
+    before: Parent, opened: Opened, *, layout: bytes, included: int, terms: Terms, replay: Replay
+) -> LedTo:
+    """The model that every officer recomputes from the opened sum of round `before.round`.
+
+    Parameters
+    ----------
+    before : Parent
+        What that round trained on.
+    opened : Opened
+    layout : bytes
+        Of the updates in the sum.
+    included : int
+        How many there are.
+    terms : Terms
+        Those that they were sealed by.
+    replay : callable
+        The agreed strategy's step.
+    """
+    model, state, openings = before.model, before.state, opened.openings
+    try:
+        metrics = decode_layout(layout)
+        model, state = replay(terms, before.round, before, metrics, opened.lanes, included)
+    except SwarmError:
+        openings = {}
+    proof = ModelProof(round=before.round, openings=openings)
+    return LedTo(hash=model_hash(model, state), model=model, state=state, proof=proof)
 
 
 def open_again(

@@ -74,7 +74,7 @@ def test_training_goes_on_from_the_model_before(
 
     swarm.bench.to_member["merge"] = merging
     result = run(swarm, relay(swarm, kind, **options), rounds=5)
-    assert "training goes on from the model before it" in caplog.text
+    assert "training goes on from the model before" in caplog.text
     past = replay(history.export(swarm.server.url, swarm.contract)).state.records
     phases = [record.round.phase for record in past]
     certified, void = [Phase.CERTIFIED], [Phase.VOID]

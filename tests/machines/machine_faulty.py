@@ -13,6 +13,7 @@ from crooked import crooked
 from machine_relay import Relay
 from machine_site import CHARGE, LAYOUT, Site
 from machine_tricks import doubled, shifted
+from machine_ways import HONEST, MERGES, OPENS, RECALLS, SEALS, SILENT
 from machine_world import CHAIN_ID, CONTRACT, Parcel, World, altered
 
 from flwr_swarm import encryption
@@ -24,8 +25,9 @@ from flwr_swarm.encryption.holding import held_share
 from flwr_swarm.encryption.key import OneTimeKey
 from flwr_swarm.encryption.parameters import DEFAULT, DEGREE
 from flwr_swarm.encryption.randomness import Stream, uniform
+from flwr_swarm.protocol.hashing import Arrays
 from flwr_swarm.protocol.ledger import CertifyCall, LedgerCall, SealCall
-from flwr_swarm.protocol.member import holder_keys, round_context
+from flwr_swarm.protocol.member import holder_keys, last_certified, round_context
 from flwr_swarm.protocol.messages import (
     MergeReply,
     OpenReply,
@@ -35,30 +37,6 @@ from flwr_swarm.protocol.messages import (
 )
 from flwr_swarm.protocol.payload import aggregate_hash, encode_layout, payload_hash
 from flwr_swarm.protocol.types import Certificate, LedgerView
-
-SEALS = (
-    "inconsistent shares",
-    "a copied ciphertext",
-    "an amplified ciphertext",
-    "a stale ciphertext",
-    "overfull lanes",
-    "a hash of nothing",
-    "another payload than sealed",
-    "an odd layout",
-    "a false witness",
-    "another model",
-)
-MERGES = ("a wrong sum", "two sums", "a smaller sum", "a bad signature", "garbage for a sum")
-OPENS = (
-    "garbage",
-    "random shares",
-    "another set",
-    "another's opening",
-    "a shifted key",
-    "a false complaint",
-)
-RECALLS = ("silent", "honest", "another model", "altered")
-SILENT, HONEST = "silent", "honest"
 
 
 class Faulty(Site):
@@ -70,6 +48,8 @@ class Faulty(Site):
         self.die = random.Random(100 * world.seed + index)  # noqa: S311
         self.spent: bytes | None = None
         """Its last own ciphertext."""
+        self.made: dict[bytes, tuple[Arrays, Arrays]] = {}
+        """What it opened rounds on, for a relay that asks for it."""
 
     def misbehave(self, parcel: Parcel, manner: int) -> list[Any]:
         """Its replies to a message; `manner` picks among the ways to break this step."""
@@ -100,7 +80,7 @@ class Faulty(Site):
             return None if how == SILENT else honest
         if how == "another model":
             first = self.world.crafted(self.world.first_model())
-            return replace(honest, model=(first, {}))
+            return replace(honest, model=self.made.get(request.model, (first, {})))
         held, given = honest.held, honest.given
         return replace(
             honest,
@@ -127,7 +107,11 @@ class Faulty(Site):
         model, state = parcel.model, parcel.state
         if how == "another model":
             model = world.crafted(model)
+        certified = last_certified(view)
+        if how == "the model before" and certified is not None:
+            model, state = world.archive[certified.parent]
         parent = world.keep(model, state)
+        self.made[parent] = (model, state)
         context = RoundContext(chain_id=CHAIN_ID, contract=CONTRACT, round=number, anchor=parent)
         lanes: Any = self.lanes(number, model)
         if how == "overfull lanes":
@@ -163,7 +147,7 @@ class Faulty(Site):
             reveal=self.keys.secret(CHAIN_ID, CONTRACT, reveals),
             commitment=self.keys.commitment(CHAIN_ID, CONTRACT, reveals + 1),
             epsilon=view.members[self.index].epsilon + CHARGE,
-            verified=how in {"a false witness", "another model"},
+            verified=how in {"a false witness", "another model", "the model before"},
         )
         world.book.encrypted(self.index, call.payload_hash, reply, lanes)
         if how == "a hash of nothing":

@@ -14,10 +14,12 @@ from machine_relay import Relay
 from machine_world import Parcel, World
 
 from flwr_swarm.encryption import ThresholdScheme
+from flwr_swarm.flower.replay import replay as replay_step
 from flwr_swarm.protocol import recall
 from flwr_swarm.protocol import relay as course
 from flwr_swarm.protocol.hashing import Arrays, model_hash
 from flwr_swarm.protocol.member import certificate_digest, last_certified
+from flwr_swarm.protocol.memory import Parent
 from flwr_swarm.protocol.messages import HeldSum, ModelProof, RecallReply, RecallRequest, SealReply
 from flwr_swarm.protocol.payload import aggregate_hash
 from flwr_swarm.protocol.types import ZERO_HASH, LedgerView, Phase, Round
@@ -35,9 +37,11 @@ class Successor(Relay):
         self.first: list[Parcel] = []
         """Its first trip, if a certified sum is to be opened."""
         self.complete = True
-        """Whether it got all that it asked for; if not, it is to be started again."""
+        """Whether there is a model to stand on; if not, it is to be started again."""
         self.failed = b""
         """Hash of the model offered without a proof: in vain, if it is to be offered again."""
+        self.named = b""
+        """Hash of the model that a later round names, if the certified sum does not open."""
         self._take_up(world.view())
 
     def act(self) -> list[Parcel]:
@@ -61,12 +65,19 @@ class Successor(Relay):
     def ground(self, view: LedgerView) -> None:
         """As `flwr_swarm.relay.Relay.ground`: openers are asked again, then it goes back."""
         super().ground(view)
+        if self.named and not self.proof.openings:  # the sum did not open
+            self._stands_on(self.named)
+        self.named = b""
         certified, model = last_certified(view), model_hash(self.model, self.state)
         if certified is None or self.proof.openings or model == certified.parent:
             return
-        self.proof = self._proof(view, model)
+        led = self.led_to(view, certified)
+        if led is not None:
+            self.model, self.state, self.proof = led.model, led.state, led.proof
+            self.world.reached["turned to what the sum leads to"] += led.hash != model
+            return
         before = recall.to_go_back_to(view, self.proof, model=model, failed=self.failed)
-        self.failed = b"" if self.proof.openings else model
+        self.failed = model
         found = None if before is None else self.recalled(before.parent)
         if found is not None:
             self.model, self.state = found
@@ -77,21 +88,25 @@ class Successor(Relay):
     def _take_up(self, view: LedgerView) -> None:
         current = view.current
         self.world.reached[f"resumed: {current.phase.name.lower()}"] += 1
-        certified = recall.to_open(view)
-        if current.phase is not Phase.MERGING and certified is not None:
-            self._reopen(view, certified)
-            return
-        wanted = recall.running_model(view)
-        if wanted is None:
-            return
-        if not self._stands_on(wanted):
-            self.complete = False
-            self.follow(view)
-            return
         if current.phase is Phase.MERGING:
+            if not self._stands_on(current.parent):
+                self.complete = False
+                return
             for reply in self._given(current.number):
                 self.take(reply, reply.member)
-        self.proof = self._proof(view, wanted)
+            return
+        certified = recall.to_open(view)
+        later = certified is None or current.number > certified.number
+        wanted = recall.running_model(view) if later else None
+        if certified is not None and self._reopen(view, certified):
+            self.named = wanted or b""
+            return
+        if certified is not None:
+            self.proof = ModelProof(round=certified.number)
+        if wanted is not None and self._stands_on(wanted):
+            return
+        if certified is not None:
+            self.complete = self._stands_on(certified.parent)
 
     def _stands_on(self, wanted: bytes) -> bool:
         """Whether the model of this hash could be had."""
@@ -102,13 +117,12 @@ class Successor(Relay):
             self.model, self.state = found
         return found is not None
 
-    def _reopen(self, view: LedgerView, certified: Round) -> None:
+    def _reopen(self, view: LedgerView, certified: Round) -> bool:
         """The sum from what holders released before, or from a trip of its own."""
         certificate, number = certified.certificate, certified.number
         assert certificate is not None
         if not self._stands_on(certified.parent):
-            self.complete = False
-            return
+            return False
         held, opened = self._held(certified), None
         if held is not None:
             opened = recall.open_again(
@@ -119,14 +133,13 @@ class Successor(Relay):
             self.world.reached["opened again by another relay"] += 1
             self.layouts[number] = held.layout  # type: ignore[union-attr]
             self.found[number] = (merged, opened)
-            return
+            return True
         then = replace(view, current=certified)
         seals = course.accepted_seals(then, self._given(number), self.world.terms)
         held = held or self._summed(view, certified, seals)
         if held is None or not seals.keys() >= set(certificate.included):
             self.world.reached["a certified sum that nobody can open"] += 1
-            self.complete = False
-            return
+            return False
         merged = course.Merged(certificate=certificate, signatures=(), merged=held.merged)
         then = replace(then, policy=replace(view.policy, threshold=held.threshold))
         self.layouts[number] = held.layout
@@ -134,6 +147,7 @@ class Successor(Relay):
         planned = course.plan_open(self.world.place, then, merged, seals)
         self.first = [Parcel(to=i, kind="open", request=r) for i, r in planned.items()]
         self.world.reached["opened late by another relay"] += 1
+        return True
 
     def _summed(
         self, view: LedgerView, certified: Round, seals: dict[int, SealReply]
@@ -151,20 +165,19 @@ class Successor(Relay):
             merged=merged,
         )
 
-    def _proof(self, view: LedgerView, model: bytes) -> ModelProof:
-        certified = last_certified(view)
-        if certified is None:
-            return ModelProof()
-        number = certified.number
-        if model == certified.parent:
-            return ModelProof(round=number)
-        held, opened = self._held(certified), None
-        if held is not None:
-            opened = recall.open_again(
-                view, certified, held, self._openings(number), self.world.terms
-            )
-        self.complete = opened is not None
-        return ModelProof(round=number, openings=opened.openings if opened else {})
+    def led_to(self, view: LedgerView, certified: Round) -> recall.LedTo | None:
+        held, before = self._held(certified), self.recalled(certified.parent)
+        if held is None or before is None:
+            return None
+        number, terms = certified.number, self.world.terms
+        opened = recall.open_again(view, certified, held, self._openings(number), terms)
+        if opened is None:
+            return None
+        parent = Parent(round=number, hash=certified.parent, model=before[0], state=before[1])
+        size, layout = len(held.included), held.layout
+        return recall.led_to(
+            parent, opened, layout=layout, included=size, terms=terms, replay=replay_step
+        )
 
     # --- questions -----------------------------------------------------------------------------
 

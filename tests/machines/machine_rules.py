@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from machine_base import DRAWN, FINE, RoundMachine, fates, numbers, seats
 from machine_bends import LEFT_OUT, WAYS_TO_MERGE, forged_opening
-from machine_faulty import SEALS, Faulty
+from machine_faulty import Faulty
 from machine_site import Site
+from machine_ways import SEALS
 from machine_world import MOST, Parcel, World, moved
 
 from flwr_swarm.protocol.ledger import AbstainCall, AdvanceCall, CertifyCall, CloseCall

@@ -9,7 +9,7 @@ from typing import Any
 import machine_disk
 import pytest
 from machine_base import RoundMachine
-from machine_rules import Byzantine, Forking, Hostile, Resuming
+from machine_rules import Byzantine, Forking, Hostile
 
 from flwr_swarm._exceptions import WireError
 from flwr_swarm.chain import founding, merging
@@ -206,7 +206,6 @@ def good_shares_are_complained_about(patch: Patch) -> None:
     patch.setattr(holding, "upheld", lambda *said, **rest: True)
 
 
-LOST = "another relay lost|none was opened|do not seal on the opened model"
 FAULTS: tuple[tuple[Callable[[Patch], None], type[RoundMachine], str], ...] = (
     (openings_are_forgotten, Forking, "released shares for"),
     (threshold_is_too_small, Forking, "two sets of round"),
@@ -218,8 +217,6 @@ FAULTS: tuple[tuple[Callable[[Patch], None], type[RoundMachine], str], ...] = (
     (deadlines_end_nothing, Hostile, "stands still"),
     (leaders_stay, Byzantine, "stands still"),
     (one_liar_spoils_an_opening, Byzantine, "none was opened"),
-    (recalled_sums_are_not_compared, Resuming, LOST),
-    (recalled_models_are_not_compared, Resuming, LOST),
     (good_shares_are_complained_about, Byzantine, "blamed honest member"),
 )
 RECALLS = (seals_are_not_recalled, another_round_is_recalled)

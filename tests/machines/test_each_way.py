@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from machine_bends import BENDS, bend
 from machine_ending import Ending
-from machine_faulty import MERGES, OPENS, SEALS, Faulty
+from machine_faulty import Faulty
 from machine_relay import Relay
 from machine_site import Site
+from machine_ways import MERGES, OPENS, SEALS
 from machine_world import Parcel, World
 
 SWARM = 4

@@ -8,11 +8,12 @@ from typing import Any
 import planted
 import pytest
 import test_each_way as each_way
+import test_false_openers as opener
 import test_rare_events as rare
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from machine_faulty import OPENS
 from machine_memo import memoised
+from machine_ways import OPENS
 from planted import FAULTS, Patch
 
 FOUND_WITHIN = 600
@@ -39,6 +40,20 @@ FOUND_FOR_CERTAIN: tuple[tuple[Callable[[Patch], None], Callable[[], None], str]
             "seal", each_way.STEPS["seal"].index("saving what it seals"), True
         ),
         "drew two keys",
+    ),
+    (
+        planted.recalled_sums_are_not_compared,
+        lambda: opener.test_another_relay_goes_on_from_what_was_certified(
+            "the model before", opener.OPENED, False, 0
+        ),
+        "another relay lost",
+    ),
+    (
+        planted.recalled_models_are_not_compared,
+        lambda: opener.test_another_relay_goes_on_from_what_was_certified(
+            "another model", opener.OPENED, False, 0
+        ),
+        "another relay lost",
     ),
 )
 """With what finds them: machines would need luck for these."""

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from machine_bends import LEFT_OUT, WAYS_TO_MERGE, bend, forged_opening
 from machine_ending import Ending
-from machine_faulty import SEALS, Faulty
+from machine_faulty import Faulty
+from machine_ways import SEALS
 from machine_world import Parcel
 from test_each_way import SWARM, Run
 from test_resumed_anywhere import asked, interrupted
