@@ -20,19 +20,18 @@ class RoundTail:
     def __init__(self, run_dir: Path, on_round: Callable[[Mapping[str, Any]], None]) -> None:
         self._path = run_dir / ROUNDS
         self._on_round = on_round
-        self._position = 0
+        self._shown = 0
 
     def look(self) -> None:
         """Hand every new complete line to `on_round`. A line still being written waits."""
         if not self._path.exists():
             return
-        with self._path.open("rb") as file:
-            file.seek(self._position)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                self._position += len(line)
-                self._on_round(json.loads(line))
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        for line in lines[self._shown :]:
+            if not line.endswith(b"\n"):
+                break
+            self._shown += 1
+            self._on_round(json.loads(line))
 
 
 def read_rounds(run_dir: Path) -> list[dict[str, Any]]:

@@ -19,11 +19,13 @@ from flwr.app import MetricRecord
 
 from .._exceptions import EvidenceError
 from ..chain import history
+from ..chain.replay import replay
 from ..flower.ended import Outcome
 from ..flower.founding import Swarm
 from ..flower.npy import read_npy
 from ..protocol.hashing import Arrays, canonical_json
 from ..protocol.types import EPSILON_UNIT, LedgerView
+from .settling import settled
 
 DIRECTORY_VARIABLE: Final = "FLWR_SWARM_DIR"
 ROUNDS: Final = "rounds.jsonl"
@@ -52,6 +54,7 @@ class EvidenceWriter:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._started = False
+        self._members: list[str] = []
         self._spent: dict[str, float] = {}
 
     def start(self, swarm: Swarm, model: Arrays, state: Arrays) -> None:
@@ -59,7 +62,8 @@ class EvidenceWriter:
         if self._started:
             return
         self._started = True
-        self._spent = {str(index): 0.0 for index in swarm.labels}
+        self._members = [str(index) for index in swarm.labels]
+        self._spent = dict.fromkeys(self._members, 0.0)
         self._directory.mkdir(parents=True, exist_ok=True)
         for stale in (ROUNDS, CHAIN, MANIFEST, FINAL):
             (self._directory / stale).unlink(missing_ok=True)
@@ -134,8 +138,19 @@ class EvidenceWriter:
         if not self._started:
             return
         save_arrays(self._directory / FINAL, model, state)
-        self._write_json(CHAIN, history.export(swarm.place.chain_url, swarm.place.contract))
+        past = history.export(swarm.place.chain_url, swarm.place.contract)
+        self._write_json(CHAIN, past)
+        self._settle(swarm, past)
         write_manifest(self._directory)
+
+    def _settle(self, swarm: Swarm, past: dict[str, Any]) -> None:
+        """Tell of every round as the chain does; a run without surprises told it so already."""
+        path = self._directory / ROUNDS
+        text = path.read_bytes() if path.exists() else b""
+        lines = [json.loads(line) for line in text.splitlines()]
+        told = settled(lines, replay(past).rounds, first=swarm.first_round, members=self._members)
+        if (now := b"".join(map(_line, told))) != text:
+            path.write_bytes(now)
 
     def _common(self, view: LedgerView, seconds: Mapping[str, float]) -> dict[str, Any]:
         """What the ledger says of a round; `epsilon` is what each member's newest seal says."""
@@ -154,8 +169,8 @@ class EvidenceWriter:
         }
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        with (self._directory / ROUNDS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, sort_keys=True) + "\n")
+        with (self._directory / ROUNDS).open("ab") as file:
+            file.write(_line(line))
 
     def _write_json(self, name: str, value: Any) -> None:
         (self._directory / name).write_bytes(canonical_json(value))
@@ -200,6 +215,10 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file, as hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _line(told: Mapping[str, Any]) -> bytes:
+    return json.dumps(told, sort_keys=True).encode() + b"\n"
 
 
 def _encrypted(swarm: Swarm) -> bool:

@@ -28,19 +28,15 @@ from .evidence import (
     load_arrays,
     write_manifest,
 )
+from .settling import VOID, facts, spent
 
 __all__ = ["Verified", "verify", "write_manifest"]
 
 RUN: Final = "run"
 RESULT: Final = "result.json"
 _DEEPEST: Final = 16
-_VOID: Final[dict[str, Any]] = {
-    "status": "void",
-    "included": [],
-    "aggregate_hash": None,
-    "certificate": None,
-}
-_UNSEEN: Final = _VOID | {
+_UNSEEN: Final = {
+    **VOID,
     "leader": None,
     "succession": [],
     "committee": [],
@@ -223,14 +219,13 @@ def _check_lines(lines: list[dict[str, Any]], swarm: dict[str, Any], proven: Rep
         raise EvidenceError(f"{ROUNDS} tells of rounds {list(told)}, the chain of {sorted(known)}")
     epsilon = dict.fromkeys(swarm["labels"], 0.0)
     for number, line in told.items():
-        for name, value in _facts(known[number]).items():
+        for name, value in facts(known[number]).items():
             if line.get(name) != value:
                 raise EvidenceError(
                     f"round {number}: {ROUNDS} says {name} = {line.get(name)!r}, the chain proves "
                     f"{value!r}"
                 )
-        for seal in known[number].round.seals:
-            epsilon[str(seal.member)] = seal.epsilon / EPSILON_UNIT
+        epsilon = spent(epsilon, known[number])
         if line.get("epsilon") != epsilon:
             raise EvidenceError(f"round {number}: epsilon is not as the members sealed it")
 
@@ -250,25 +245,6 @@ def _check_opened(run: Path, lines: list[dict[str, Any]], terms: Terms) -> None:
             raise EvidenceError(
                 f"round {line['round']} is told as {line['status']!r}, which its files do not show"
             )
-
-
-def _facts(record: Record) -> dict[str, Any]:
-    current, certificate = record.round, record.round.certificate
-    facts: dict[str, Any] = {
-        "parent_hash": current.parent.hex(),
-        "leader": current.leader,
-        "succession": list(current.succession),
-        "committee": list(current.committee),
-        "sealed": [seal.member for seal in current.seals],
-        "abstained": list(current.abstained),
-    }
-    if certificate is None:
-        return facts | _VOID
-    return facts | {
-        "included": list(certificate.included),
-        "aggregate_hash": certificate.aggregate_hash.hex(),
-        "certificate": {"view": certificate.view, "signers": list(record.signers)},
-    }
 
 
 def _check_models(run: Path, proven: Replay, terms: Terms, first: int) -> tuple[int, str]:

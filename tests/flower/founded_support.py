@@ -112,14 +112,14 @@ class Founded:
         change = Change(kind=Kind.ADMIT, policy=policy, card=card, expires=expires)
         self.decide(change, *voters, consent=consent)
 
-    def seal_on_a_made_up_model(self, i: int, *, number: int) -> None:
+    def seal_on_a_made_up_model(self, i: int, *, number: int, parent: bytes = b"j" * 32) -> None:
         """Member `i` opens round `number` on a model of its own making."""
         keys, ledger = self.keys[i], self.ledger(i)
         reveals = ledger.view().members[i].reveals
         ledger.submit(
             SealCall(
                 round=number,
-                parent=b"j" * 32,
+                parent=parent,
                 payload_hash=b"p" * 32,
                 shares_hash=b"s" * 32,
                 reveal=keys.secret(4242, self.contract, reveals),
