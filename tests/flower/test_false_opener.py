@@ -6,15 +6,19 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import apps
 import pytest
 from flwr.app import Message
 from flwr.serverapp.strategy import FedAdam, FedAvg
 from founded_support import Founded
-from swarm_bench import inner
+from swarm_bench import inner, shifted, values
 from test_resume import Killed, relay, run
 
 from flwr_swarm.chain import history
 from flwr_swarm.chain.replay import replay
+from flwr_swarm.flower.read import Fields
+from flwr_swarm.flower.records import MODEL
+from flwr_swarm.protocol.hashing import model_hash
 from flwr_swarm.protocol.types import Phase
 from flwr_swarm.report.verify import verify
 
@@ -73,3 +77,35 @@ def test_another_relay_goes_on_from_the_certified_sum(
     told = [line["status"] for line in rounds(swarm)]
     assert told == ["certified", "void"] + ["certified"] * len(after)
     assert result.arrays is not None
+
+
+def test_a_relay_that_believed_the_opener_turns_to_what_the_sum_leads_to(
+    founded: Callable[..., Founded], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It came while openers were away; the liar said that it knew the model, and gave one."""
+    caplog.set_level("WARNING", "flwr.swarm")
+    swarm = founded(4)
+    opened_and_gone(swarm)
+    crafted = shifted(apps.initial_model())
+    parent = model_hash(values(crafted), {})
+    swarm.seal_on_a_made_up_model(LIAR, number=2, parent=parent)
+
+    def away(member: int, message: Message) -> Message | None:
+        later = swarm.ledger(0).view().current.phase is not Phase.SEALING
+        return message if later or member in {LIAR, 3} else None
+
+    def lie(member: int, message: Message) -> Message:
+        asked = Fields(swarm.bench.messages("recall", LIAR)[-1].content).recall_request()
+        if member == LIAR and "model" in asked.want:
+            message.content[MODEL] = crafted
+        return message
+
+    swarm.bench.to_member["recall"] = away
+    swarm.bench.to_relay["recall"] = lie
+    run(swarm, relay(swarm), rounds=4)
+    assert "is not the one that its sum leads to" in caplog.text
+    assert phases(swarm) == [Phase.CERTIFIED, Phase.VOID, *[Phase.CERTIFIED] * 3]
+    past = replay(history.export(swarm.server.url, swarm.contract)).rounds
+    assert len({record.round.parent for record in past}) == 5
+    proven = verify(swarm.bench.directory / "again")
+    assert (proven.first, proven.certified, proven.models) == (2, 3, 3)
