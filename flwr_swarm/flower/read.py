@@ -29,6 +29,7 @@ from ..protocol.messages import (
     SealReply,
     SealRequest,
 )
+from ..protocol.terms import Terms
 from ..protocol.types import HASH_BYTES, Certificate
 from .blob import blob_of
 from .records import BLOBS, FIELDS, MODEL, STATE, STYPE, numpy_arrays
@@ -111,7 +112,15 @@ class Fields:
         return name in self._blobs
 
     def place(self) -> Place:
-        encoded = self.octets("terms")
+        return Place(
+            chain_url=self.text("chain_url"),
+            chain_id=self.number("chain_id"),
+            contract=self.address("contract"),
+            terms=self.terms("terms"),
+        )
+
+    def terms(self, name: str) -> dict[str, Any]:
+        encoded = self.octets(name)
         if len(encoded) > _LONGEST_TERMS:
             raise WireError(f"the swarm's terms take {len(encoded)} bytes; that cannot be right")
         try:
@@ -120,12 +129,7 @@ class Fields:
                 raise ValueError
         except (ValueError, RecursionError):
             raise WireError("the swarm's terms are not canonical JSON") from None
-        return Place(
-            chain_url=self.text("chain_url"),
-            chain_id=self.number("chain_id"),
-            contract=self.address("contract"),
-            terms=terms,
-        )
+        return terms
 
     def address(self, name: str) -> str:
         value = self.text(name)
@@ -262,9 +266,11 @@ class Fields:
             given = self.seal_reply()
         if self.has_blob("held"):
             held = HeldSum(
+                terms=Terms.from_json(self.terms("held_terms")),
                 threshold=self.number("threshold"),
                 included=self.numbers("included"),
                 layout=self.octets("held_layout"),
+                body=self.octets("held_body"),
                 merged=self.large("held"),
             )
         if MODEL in self._records:

@@ -11,7 +11,7 @@ from ..protocol.messages import HeldSum, Place, RecallReply, RecallRequest, Seal
 from ..protocol.recall import found_model, found_sum
 from ..protocol.relay import officers
 from ..protocol.terms import Terms
-from ..protocol.types import ZERO_HASH, Round
+from ..protocol.types import ZERO_HASH, Policy, Round
 from . import write
 from .read import Fields
 from .roster import Roster
@@ -54,13 +54,13 @@ class Recaller:
         replies = self._ask(number, {"opening"}, self.roster.refresh())
         return {reply.member: reply.opening for reply in replies if reply.opening}
 
-    def held(self, certified: Round) -> HeldSum | None:
-        """The certified sum, from an officer that merged it."""
+    def held(self, certified: Round, policy: Policy) -> HeldSum | None:
+        """The certified sum, from an officer that merged it under `policy`."""
         here = self.roster.refresh()
         for member in officers(certified):
             if member in here:
                 replies = self._ask(certified.number, {"held"}, [member])
-                if (found := found_sum(certified, replies, self.terms)) is not None:
+                if (found := found_sum(certified, replies, policy)) is not None:
                     return found
         return None
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from .._exceptions import ConfigurationError, RoundVoid
 from ..chain import history
-from ..chain.replay import replay as replay_chain
+from ..chain.replay import replay
+from ..chain.state import Record
 from ..protocol.hashing import Arrays, model_hash
+from ..protocol.lineage import carried
 from ..protocol.memory import Parent
 from ..protocol.messages import HeldSum, ModelProof, SealReply
 from ..protocol.payload import aggregate_hash, merge_plain
 from ..protocol.recall import LedTo, led_to, open_again, running_model, to_open
 from ..protocol.relay import Merged, Opened, accepted_seals
-from ..protocol.types import LedgerView, Phase, Round
+from ..protocol.terms import Terms
+from ..protocol.types import Certificate, LedgerView, Phase, Round
 from .driver import RoundDriver
 from .ended import Outcome
 from .founding import Swarm
@@ -54,9 +57,9 @@ def resumption(swarm: Swarm, driver: RoundDriver) -> Resumption:
     """What takes `swarm` up, over its relay's own trips."""
     place = swarm.place
 
-    def signers(number: int) -> Sequence[int]:
-        past = replay_chain(history.export(place.chain_url, place.contract))
-        return past.state.records[number - 1].signers
+    def record(number: int) -> Record:
+        past = replay(history.export(place.chain_url, place.contract))
+        return past.rounds[number - 1]
 
     recaller = Recaller(
         place=place,
@@ -65,7 +68,7 @@ def resumption(swarm: Swarm, driver: RoundDriver) -> Resumption:
         roster=swarm.roster,
         seconds=float(swarm.policy.seal_seconds),
     )
-    return Resumption(driver=driver, recaller=recaller, signers=signers)
+    return Resumption(driver=driver, recaller=recaller, record=record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +79,13 @@ class Resumption:
     ----------
     driver : RoundDriver
     recaller : Recaller
-    signers : callable
-        Round -> members that signed its certificate, by the chain's history.
+    record : callable
+        Round -> under which policy it ran and who signed its certificate, by the chain's history.
     """
 
     driver: RoundDriver
     recaller: Recaller
-    signers: Callable[[int], Sequence[int]] = field(repr=False)
+    record: Callable[[int], Record] = field(repr=False)
 
     def take_up(self, model: Arrays, state: Arrays) -> TakenUp:
         """From the ledger's newest round to the model to go on with.
@@ -126,6 +129,7 @@ class Resumption:
             parent = _parent(number + 1, fresh)
             return TakenUp(parent=parent, proof=proof, ended=ended, resumed=False)
         parent = self._parent(certified.number, certified.parent, fresh)
+        parent = _parent(certified.number, self._carried(certified, (parent.model, parent.state)))
         log.warning(
             "round %d is certified, but its sum cannot be opened any more: too few of its members "
             "are connected, or they lost what they kept; training goes on from the model before it",
@@ -152,103 +156,93 @@ class Resumption:
         If a later round names that model, another relay stepped to it; else the step is ours.
         """
         number, later = view.current.number, view.current.number > certified.number
-        if later and not self._encrypted:
-            return None  # members take any model, and cannot recompute this one
+        if later and self.driver.terms.encryption == "none":
+            return None  # members take any model, and nobody can recompute this one
         before = self._found(certified.number, certified.parent, fresh)
-        outcome = None if before is None else self._outcome(view, certified)
-        if before is None or outcome is None:
+        again = None if before is None else self._reopened(view, certified)
+        if before is None or again is None:
+            return None
+        outcome, held = again
+        if later and outcome.opened is None:
             return None
         parent = _parent(certified.number, before)
         ended = number - (view.current.phase is Phase.SEALING)
-        if later and outcome.opened is not None:
-            included = outcome.merged.certificate.included
-            led = self._led_to(parent, outcome.opened, outcome.seals[included[0]].layout, included)
-            if led.hash == running_model(view):
+        changed = held.terms != self.driver.terms
+        if (later or changed) and outcome.opened is not None:
+            led = led_to(parent, held, outcome.opened, to=self.driver.terms, replay=step)
+            if changed or led.hash == running_model(view):
                 parent = _parent(number, (led.model, led.state))
                 return TakenUp(parent=parent, proof=led.proof, ended=ended)
         return TakenUp(parent=parent, outcome=outcome, proof=ModelProof(), ended=ended)
 
-    def _outcome(self, view: LedgerView, certified: Round) -> Outcome | None:
+    def _reopened(self, view: LedgerView, certified: Round) -> tuple[Outcome, HeldSum] | None:
+        """What `certified` came to: opened again, or for the first time."""
         number, certificate = certified.number, certified.certificate
-        then = replace(view, current=certified)
-        held = self.recaller.held(certified)
+        record = self.record(number)
+        if certificate is None or record.policy is None:
+            return None
+        then = replace(view, current=certified, policy=record.policy)
+        held = self.recaller.held(certified, record.policy)
+        terms = self.driver.terms if held is None else held.terms
+        if terms.hash() != record.policy.terms:  # changed since, and nobody is here who knows them
+            return None
+        encrypted = terms.encryption == "threshold"
         opened: Opened | None = None
         seals: Mapping[int, SealReply] = {}
-        if held is not None and self._encrypted:
-            opened = open_again(
-                view, certified, held, self.recaller.openings(number), self.driver.terms
-            )
+        if held is not None and encrypted:
+            opened = open_again(view, certified, held, self.recaller.openings(number))
         if opened is None:  # perhaps nobody was asked to open it yet
-            seals = accepted_seals(then, self.recaller.seals(number), self.driver.terms)
-            held = held or self._summed(view, certified, seals)
-        if held is None or certificate is None:
+            seals = accepted_seals(then, self.recaller.seals(number), terms)
+            held = held or _summed(then, certificate, seals, terms)
+        if held is None:
             return None
         # The ledger has the certificate, so nobody is sent its signatures again.
         merged = Merged(certificate=certificate, signatures=(), merged=held.merged)
         if opened is None:
             if not seals.keys() >= set(certificate.included):
                 return None
-            policy = replace(view.policy, threshold=held.threshold)
-            opened = self.driver.open(replace(then, policy=policy), merged, seals)
-            if opened is None and self._encrypted:
+            opened = replace(self.driver, terms=terms).open(then, merged, seals)
+            if opened is None and encrypted:
                 return None
         if not seals:
             # Of an opened sum only the layout is read, and all in it share one.
             seals = {member: _layout_only(member, number, held) for member in held.included}
-        merged = replace(merged, signatures=tuple((m, b"") for m in self.signers(number)))
+        merged = replace(merged, signatures=tuple((m, b"") for m in record.signers))
         seconds = {"merge": 0.0, "open": 0.0}
-        return Outcome(view=then, seals=seals, merged=merged, opened=opened, seconds=seconds)
-
-    @property
-    def _encrypted(self) -> bool:
-        return self.driver.terms.encryption == "threshold"
-
-    def _summed(
-        self, view: LedgerView, certified: Round, seals: Mapping[int, SealReply]
-    ) -> HeldSum | None:
-        """The certified sum, added up again from the sealed updates."""
-        certificate = certified.certificate
-        if certificate is None or not seals.keys() >= set(certificate.included):
-            return None
-        if self._encrypted:
-            merged = self.driver.terms.scheme().merge(
-                [seals[m].payload for m in certificate.included]
-            )
-        else:
-            inside = set(certificate.included)
-            merged = merge_plain([s.payload_hash for s in certified.seals if s.member in inside])
-        if aggregate_hash(self.driver.terms, merged) != certificate.aggregate_hash:
-            return None
-        return HeldSum(
-            threshold=view.policy.threshold,
-            included=certificate.included,
-            layout=seals[certificate.included[0]].layout,
-            merged=merged,
-        )
+        then = replace(view, current=certified)
+        outcome = Outcome(view=then, seals=seals, merged=merged, opened=opened, seconds=seconds)
+        return outcome, held
 
     def led_to(self, view: LedgerView, certified: Round) -> LedTo | None:
         """Where `certified` leads, from what was released for it; None if that is not to be had.
 
         Then ask again later: its officers or holders may be connected.
         """
-        held, before = self.recaller.held(certified), self.before(certified)
+        held, before = self._held(certified), self._recalled(certified)
         if held is None or before is None:
             return None
-        openings = self.recaller.openings(certified.number)
-        opened = open_again(view, certified, held, openings, self.driver.terms)
+        opened = open_again(view, certified, held, self.recaller.openings(certified.number))
         if opened is None:
             return None
         parent = _parent(certified.number, before)
-        return self._led_to(parent, opened, held.layout, held.included)
-
-    def _led_to(
-        self, before: Parent, opened: Opened, layout: bytes, included: Sequence[int]
-    ) -> LedTo:
-        size, terms = len(included), self.driver.terms
-        return led_to(before, opened, layout=layout, included=size, terms=terms, replay=step)
+        return led_to(parent, held, opened, to=self.driver.terms, replay=step)
 
     def before(self, certified: Round) -> tuple[Arrays, Arrays] | None:
-        """What `certified` trained on; None if no connected member has it."""
+        """What to go back to from `certified`; None if no connected member has its model."""
+        found = self._recalled(certified)
+        return None if found is None else self._carried(certified, found)
+
+    def _carried(self, certified: Round, before: tuple[Arrays, Arrays]) -> tuple[Arrays, Arrays]:
+        """The model that `certified` trained on, as the terms of today go on from it."""
+        model, state = before
+        held = self._held(certified) if state else None
+        return model, state if held is None else carried(state, held.terms, self.driver.terms)
+
+    def _held(self, certified: Round) -> HeldSum | None:
+        policy = self.record(certified.number).policy
+        return None if policy is None else self.recaller.held(certified, policy)
+
+    def _recalled(self, certified: Round) -> tuple[Arrays, Arrays] | None:
         return self.recaller.model(certified.parent, certified.number)
 
     def _parent(self, number: int, wanted: bytes, fresh: tuple[Arrays, Arrays]) -> Parent:
@@ -272,3 +266,27 @@ def _parent(number: int, found: tuple[Arrays, Arrays]) -> Parent:
 
 def _layout_only(member: int, number: int, held: HeldSum) -> SealReply:
     return SealReply(round=number, member=member, layout=held.layout, payload=b"", envelopes=())
+
+
+def _summed(
+    then: LedgerView, certificate: Certificate, seals: Mapping[int, SealReply], terms: Terms
+) -> HeldSum | None:
+    """The certified sum, added up again from the sealed updates."""
+    included = certificate.included
+    if not seals.keys() >= set(included):
+        return None
+    if terms.encryption == "threshold":
+        merged = terms.scheme().merge([seals[m].payload for m in included])
+    else:
+        sealed = {seal.member: seal.payload_hash for seal in then.current.seals}
+        merged = merge_plain([sealed[member] for member in included])
+    if aggregate_hash(terms, merged) != certificate.aggregate_hash:
+        return None
+    return HeldSum(
+        terms=terms,
+        threshold=then.policy.threshold,
+        included=included,
+        layout=seals[included[0]].layout,
+        body=b"",
+        merged=merged,
+    )

@@ -180,7 +180,9 @@ def recall_reply(reply: RecallReply) -> Records:
         fields |= {
             "threshold": reply.held.threshold,
             "included": list(reply.held.included),
+            "held_terms": canonical_json(reply.held.terms.to_json()),
             "held_layout": reply.held.layout,
+            "held_body": reply.held.body,
         }
         blobs["held"] = reply.held.merged
     if reply.model is not None:

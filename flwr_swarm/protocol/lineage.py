@@ -63,10 +63,10 @@ def recomputed(
             f"the model comes with the openings of round {proof.round}, but the ledger's last "
             f"certified round is {certified.number}"
         )
-    if terms.encryption == "none":
+    if "none" in (terms.encryption, held.terms.encryption):
         return False  # the baseline certifies the inputs of the merge, not its result
     if not proof.openings:
-        expected = held.parent.hash
+        model, state = held.parent.model, held.parent.state
     else:
         try:
             lanes = held.terms.scheme().open(
@@ -83,8 +83,8 @@ def recomputed(
             ) from None
         layout = decode_layout(held.layout)
         size = len(held.included)
-        step = site.replay(held.terms, certified.number, held.parent, layout, lanes, size)
-        expected = model_hash(*step)
+        model, state = site.replay(held.terms, certified.number, held.parent, layout, lanes, size)
+    expected = model_hash(model, carried(state, held.terms, terms))
     if offered != expected:
         raise ModelRefused(
             f"the model offered after round {certified.number} has hash {offered.hex()[:16]}…, "
@@ -92,6 +92,11 @@ def recomputed(
             "other. The relay may be compromised: compare with another member"
         )
     return True
+
+
+def carried(state: Arrays, sealed_by: Terms, to: Terms) -> Arrays:
+    """Server state with which training goes on: a strategy that comes new starts without any."""
+    return state if sealed_by.strategy == to.strategy else {}
 
 
 def _agreed(site: SwarmMember, held: Held, offered: bytes, terms: Terms) -> bool:

@@ -59,6 +59,8 @@ class Held:
         Openings that open it: those of that round's policy.
     included : tuple of int
     layout : bytes
+    body : bytes
+        Hash of the first included payload alone: shows a relay that its seal names this layout.
     merged : bytes or memoryview
     """
 
@@ -67,6 +69,7 @@ class Held:
     threshold: int
     included: tuple[int, ...]
     layout: bytes
+    body: bytes
     merged: Octets = field(repr=False)
 
 

@@ -47,6 +47,7 @@ def to_blobs(memory: Memory) -> dict[str, Octets]:
                 "parent": place(held.parent),
                 "included": list(held.included),
                 "layout": held.layout.hex(),
+                "body": held.body.hex(),
                 "terms": held.terms.to_json(),
                 "threshold": held.threshold,
             }
@@ -88,6 +89,7 @@ def from_blobs(blobs: Mapping[str, Octets]) -> Memory:
                 threshold=int(found["threshold"]),
                 included=tuple(int(member) for member in found["included"]),
                 layout=bytes.fromhex(found["layout"]),
+                body=bytes.fromhex(found.get("body", "")),  # earlier versions kept none
                 merged=blobs[f"{name}.merged"],
             )
             for name in ("pending", "held")

@@ -70,6 +70,7 @@ def merge(site: SwarmMember, request: MergeRequest, view: LedgerView) -> tuple[M
             threshold=view.policy.threshold,
             included=included,
             layout=group.layout,
+            body=group.bodies[included[0]],
             merged=merged,
         )
         memory = replace(memory, pending=held)
@@ -91,10 +92,11 @@ class _Group:
 
     layout: bytes = b""
     members: dict[int, bytes] = field(default_factory=dict)
+    bodies: dict[int, bytes] = field(default_factory=dict)
     total: Ciphertext | None = None
 
     def take(self, member: int, parsed: Parsed) -> None:
-        self.members[member] = parsed.hash
+        self.members[member], self.bodies[member] = parsed.hash, parsed.body
         term = parsed.ciphertext
         if term is not None:
             self.total = ThresholdScheme().plus(self.total, term)

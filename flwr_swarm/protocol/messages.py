@@ -8,6 +8,7 @@ from typing import Any
 
 from .._octets import Octets
 from .hashing import Arrays
+from .terms import Terms
 from .types import ZERO_HASH, Certificate
 
 Signatures = tuple[tuple[int, bytes], ...]
@@ -186,11 +187,27 @@ class RecallRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldSum:
-    """A sum as an officer merged it, with what is needed to open it."""
+    """A sum as an officer merged it, with what is needed to open it.
 
+    Parameters
+    ----------
+    terms : Terms
+        Those of its round.
+    threshold : int
+        Openings that open it.
+    included : tuple of int
+    layout : bytes
+        Of the included payloads.
+    body : bytes
+        Hash of the first of them alone: with the layout it gives what that member's seal names.
+    merged : bytes or memoryview
+    """
+
+    terms: Terms
     threshold: int
     included: tuple[int, ...]
     layout: bytes
+    body: bytes
     merged: Octets = field(repr=False)
 
 

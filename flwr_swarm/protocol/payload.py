@@ -71,12 +71,15 @@ class Parsed:
         32 bytes that fix payload, layout and sender.
     form : hashable
         What payloads must have in common to be merged: number of lanes, or names and shapes.
+    body : bytes
+        32 bytes that fix the payload alone.
     ciphertext : wire.Ciphertext or None
         Under threshold encryption.
     """
 
     hash: bytes
     form: Hashable = field(repr=False)
+    body: bytes = field(repr=False)
     ciphertext: wire.Ciphertext | None = field(default=None, repr=False)
 
 
@@ -95,8 +98,17 @@ def parse_payload(terms: Terms, layout: bytes, payload: Octets, sender: int) -> 
         body = ciphertext_hash(ciphertext)
     else:
         form, body = _plain_form(payload), plain_hash(payload)
-    digest = tagged_hash("payload", kind.encode(), sender.to_bytes(1, "big"), layout, body)
-    return Parsed(hash=digest, form=form, ciphertext=ciphertext)
+    digest = named_hash(terms, layout, body, sender)
+    return Parsed(hash=digest, form=form, body=body, ciphertext=ciphertext)
+
+
+def named_hash(terms: Terms, layout: bytes, body: bytes, sender: int) -> bytes:
+    """The hash that a seal names, from the payload's own.
+
+    Whoever has that and not the payload can tell which layout was sealed.
+    """
+    kind = terms.encryption.encode()
+    return tagged_hash("payload", kind, sender.to_bytes(1, "big"), layout, body)
 
 
 def payload_hash(terms: Terms, layout: bytes, payload: Octets, sender: int) -> bytes:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 
 from .._exceptions import OpeningRejected, SwarmError, WireError
 from .hashing import Arrays, model_hash
+from .lineage import carried
 from .member import Replay, SwarmMember, last_certified
 from .memory import Parent
 from .messages import HeldSum, ModelProof, OpenReply, RecallReply, RecallRequest
-from .payload import aggregate_hash, decode_layout
+from .payload import aggregate_hash, decode_layout, named_hash
 from .relay import Merged, Opened, conclude
 from .terms import Terms
-from .types import ZERO_HASH, LedgerView, Phase, Round
+from .types import ZERO_HASH, LedgerView, Phase, Policy, Round
 
 
 def recall(site: SwarmMember, request: RecallRequest, view: LedgerView) -> RecallReply:
@@ -44,9 +45,11 @@ def recall(site: SwarmMember, request: RecallRequest, view: LedgerView) -> Recal
         held=None
         if held is None or "held" not in want
         else HeldSum(
+            terms=held.terms,
             threshold=held.threshold,
             included=held.included,
             layout=held.layout,
+            body=held.body,
             merged=held.merged,
         ),
         opening=opening[1] if opening is not None and opening[0] == number else b"",
@@ -98,19 +101,31 @@ def found_model(
     return next((c for c in candidates if model_hash(*c) == wanted), None)
 
 
-def found_sum(certified: Round, replies: Iterable[RecallReply], terms: Terms) -> HeldSum | None:
-    """The first sum that is the certified one."""
+def found_sum(certified: Round, replies: Iterable[RecallReply], policy: Policy) -> HeldSum | None:
+    """The first sum that is the certified one, all that it takes to step on it included.
+
+    Parameters
+    ----------
+    policy : Policy
+        Under which the round ran: it fixes terms and threshold, as the certificate fixes the sum
+        and the first included member's seal its layout.
+    """
     certificate = certified.certificate
     for reply in replies:
         held = reply.held
         if held is None or certificate is None or held.included != certificate.included:
             continue
+        seal = certified.seal_of(held.included[0])
+        if seal is None or (held.threshold, held.terms.hash()) != (policy.threshold, policy.terms):
+            continue
         try:
             decode_layout(held.layout)
-            if aggregate_hash(terms, held.merged) == certificate.aggregate_hash:
-                return held
+            sealed = named_hash(held.terms, held.layout, held.body, seal.member)
+            summed = aggregate_hash(held.terms, held.merged)
         except WireError:
             continue
+        if (sealed, summed) == (seal.payload_hash, certificate.aggregate_hash):
+            return held
     return None
 
 
@@ -134,41 +149,34 @@ class LedTo:
     proof: ModelProof
 
 
-def led_to(
-    before: Parent, opened: Opened, *, layout: bytes, included: int, terms: Terms, replay: Replay
-) -> LedTo:
+def led_to(before: Parent, held: HeldSum, opened: Opened, *, to: Terms, replay: Replay) -> LedTo:
     """The model that every officer recomputes from the opened sum of round `before.round`.
 
     Parameters
     ----------
     before : Parent
         What that round trained on.
+    held : HeldSum
     opened : Opened
-    layout : bytes
-        Of the updates in the sum.
-    included : int
-        How many there are.
-    terms : Terms
-        Those that they were sealed by.
+        Of `held`.
+    to : Terms
+        By which training goes on.
     replay : callable
         The agreed strategy's step.
     """
     model, state, openings = before.model, before.state, opened.openings
     try:
-        metrics = decode_layout(layout)
-        model, state = replay(terms, before.round, before, metrics, opened.lanes, included)
+        layout, size = decode_layout(held.layout), len(held.included)
+        model, state = replay(held.terms, before.round, before, layout, opened.lanes, size)
     except SwarmError:
         openings = {}
+    state = carried(state, held.terms, to)
     proof = ModelProof(round=before.round, openings=openings)
     return LedTo(hash=model_hash(model, state), model=model, state=state, proof=proof)
 
 
 def open_again(
-    view: LedgerView,
-    certified: Round,
-    held: HeldSum,
-    openings: Mapping[int, bytes],
-    terms: Terms,
+    view: LedgerView, certified: Round, held: HeldSum, openings: Mapping[int, bytes]
 ) -> Opened | None:
     """The sum, from openings that members released before; None if too few agree."""
     if certified.certificate is None:
@@ -177,6 +185,6 @@ def open_again(
     merged = Merged(certificate=certified.certificate, signatures=(), merged=held.merged)
     replies = [OpenReply(member=m, opening=data) for m, data in sorted(openings.items()) if data]
     try:
-        return conclude(then, merged, replies, terms)
+        return conclude(then, merged, replies, held.terms)
     except OpeningRejected:
         return None

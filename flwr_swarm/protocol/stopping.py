@@ -205,7 +205,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Vote:
-    """End when the members voted to stop the study; see `stopped`.
+    """End when the members voted to stop the study, or agreed on other terms; see `stopped`.
 
     Members refuse to train then, whatever the relay does, so a run always heeds a vote, also if
     this rule is not among its rules.
@@ -213,7 +213,15 @@ class Vote:
 
     def reason(self, progress: Progress) -> str | None:
         """See `Rule`."""
-        return stop_words(progress.view) if is_stopped(progress.view, progress.terms) else None
+        agreed = progress.view.policy.terms
+        if is_stopped(progress.view, progress.terms):
+            return stop_words(progress.view)
+        if agreed == progress.terms.hash():
+            return None
+        return (
+            f"the members agreed on other terms, with hash {agreed.hex()[:16]}…; start a relay "
+            "with those, and it goes on from the last certified round"
+        )
 
 
 def check_patience(patience: int, min_delta: float) -> None:

@@ -175,8 +175,7 @@ def _verify_run(run: Path) -> Verified:
     history = _canonical(run / CHAIN)
     proven = replay(history)
     terms = Terms.from_json(swarm["terms"])
-    if proven.state.policy.terms not in (terms.hash(), stopped_terms(terms.hash())):
-        raise EvidenceError("the terms are not those that the contract pins")
+    _check_terms(terms, proven, swarm["first_round"])
     if (swarm["chain_id"], swarm["contract"]) != (history["chain_id"], history["contract"]):
         raise EvidenceError("terms and chain history are of different swarms")
     lines = _lines(run / ROUNDS)
@@ -197,6 +196,14 @@ def _verify_run(run: Path) -> Verified:
         final_hash=final_hash,
         contract=swarm["contract"],
     )
+
+
+def _check_terms(terms: Terms, proven: Replay, first: int) -> None:
+    """The terms are those under which the run's rounds ran, whatever was agreed on since."""
+    certified = [r for r in proven.rounds if r.round.number >= first and r.round.certificate]
+    pinned = {r.policy.terms for r in certified if r.policy} or {proven.state.policy.terms}
+    if not pinned <= {terms.hash(), stopped_terms(terms.hash())}:
+        raise EvidenceError("the terms are not those that the contract pins")
 
 
 def _check_lines(lines: list[dict[str, Any]], swarm: dict[str, Any], proven: Replay) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import apps
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, Result
-from founded_support import Founded, forget, with_keystore
+from founded_support import Founded, forget, terms, with_keystore
 from held_port import held_port
-from swarm_bench import FIRST_NODE, blob_of, inner, same, set_blob, shifted, values
+from swarm_bench import FIRST_NODE, blob_of, inner, same, set_blob, set_field, shifted, values
 
 from flwr_swarm import SwarmStrategy
 from flwr_swarm._exceptions import ConfigurationError
@@ -22,6 +22,8 @@ from flwr_swarm.chain.server import ChainServer
 from flwr_swarm.flower import recalling
 from flwr_swarm.flower.records import BLOBS, MODEL
 from flwr_swarm.flower.state import load_memory
+from flwr_swarm.protocol.hashing import canonical_json
+from flwr_swarm.protocol.payload import encode_layout
 from flwr_swarm.protocol.types import Phase
 from flwr_swarm.report.verify import verify
 
@@ -226,13 +228,24 @@ def test_a_round_opened_on_a_model_that_nobody_has_does_not_stop_the_study(
     assert not same(result.arrays, first.arrays)
 
 
-def lying(swarm: Founded) -> None:
+LIES: dict[str, Callable[[RecordDict], None]] = {
+    "sum": lambda content: set_blob(content, "held", b"another sum"),
+    "layout": lambda content: set_field(content, "held_layout", encode_layout((("odd", 2),))),
+    "threshold": lambda content: set_field(content, "threshold", 2),
+    "terms": lambda content: set_field(
+        content, "held_terms", canonical_json(terms(clip=3.0).to_json())
+    ),
+    "body": lambda content: set_field(content, "held_body", b"b" * 32),
+}
+
+
+def lying(swarm: Founded, about: str = "sum") -> None:
     """The member that is asked first tells another relay another sum, and another model."""
 
     def lie(member: int, message: Message) -> Message:
         blobs = message.content.array_records.get(BLOBS, {})
         if member == 0 and "held" in blobs:
-            set_blob(message.content, "held", b"another sum")
+            LIES[about](message.content)
         if member == 0 and MODEL in message.content:
             message.content[MODEL] = shifted(message.content.array_records[MODEL])
         return message
@@ -240,11 +253,19 @@ def lying(swarm: Founded) -> None:
     swarm.bench.to_relay["recall"] = lie
 
 
-@pytest.mark.parametrize("fault", ["", "found_sum", "found_model"])
+@pytest.mark.parametrize(
+    ("about", "fault"),
+    [
+        *((about, "") for about in LIES),
+        *((about, "found_sum") for about in ("sum", "layout", "terms")),
+        ("sum", "found_model"),
+    ],
+)
 def test_a_member_that_lies_to_another_relay_is_not_believed(
     founded: Callable[..., Founded],
     undisturbed: ArrayRecord,
     monkeypatch: pytest.MonkeyPatch,
+    about: str,
     fault: str,
 ) -> None:
     """With a check planted away it is believed: then the round is lost, or its model wrong."""
@@ -253,7 +274,7 @@ def test_a_member_that_lies_to_another_relay_is_not_believed(
     with pytest.raises(Killed):
         run(swarm, swarm.bench.swarm)
     swarm.bench.to_relay.clear()
-    lying(swarm)
+    lying(swarm, about)
     if fault == "found_sum":
         first = lambda _, replies, __: next((r.held for r in replies if r.held), None)  # noqa: E731
         monkeypatch.setattr(recalling, fault, first)

@@ -64,7 +64,14 @@ def _made(made: Run) -> dict[str, list[Any]]:
         for reply in (Fields(content).merge_reply() for content in made.answered["merge"])
         if reply.merged
     )
-    held = HeldSum(threshold=2, included=(0, 1, 2), layout=given.layout, merged=merged)
+    held = HeldSum(
+        terms=Terms.from_json(place.terms),
+        threshold=2,
+        included=(0, 1, 2),
+        layout=given.layout,
+        body=b"b" * 32,
+        merged=merged,
+    )
     dealing = sealed(1)[1]
     evidence = Evidence(
         round=1,

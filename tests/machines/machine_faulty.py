@@ -82,6 +82,9 @@ class Faulty(Site):
             first = self.world.crafted(self.world.first_model())
             return replace(honest, model=self.made.get(request.model, (first, {})))
         held, given = honest.held, honest.given
+        if how == "another layout":
+            odd = encode_layout((("odd", 2),))
+            return replace(honest, held=None if held is None else replace(held, layout=odd))
         return replace(
             honest,
             held=None if held is None else replace(held, merged=altered(held.merged)),

@@ -125,9 +125,7 @@ class Successor(Relay):
             return False
         held, opened = self._held(certified), None
         if held is not None:
-            opened = recall.open_again(
-                view, certified, held, self._openings(number), self.world.terms
-            )
+            opened = recall.open_again(view, certified, held, self._openings(number))
             merged = course.Merged(certificate=certificate, signatures=(), merged=held.merged)
         if opened is not None:
             self.world.reached["opened again by another relay"] += 1
@@ -159,9 +157,11 @@ class Successor(Relay):
         merged = ThresholdScheme().merge([seals[i].payload for i in certificate.included])
         assert aggregate_hash(self.world.terms, merged) == certificate.aggregate_hash
         return HeldSum(
+            terms=self.world.terms,
             threshold=view.policy.threshold,
             included=certificate.included,
             layout=seals[certificate.included[0]].layout,
+            body=b"",
             merged=merged,
         )
 
@@ -169,15 +169,12 @@ class Successor(Relay):
         held, before = self._held(certified), self.recalled(certified.parent)
         if held is None or before is None:
             return None
-        number, terms = certified.number, self.world.terms
-        opened = recall.open_again(view, certified, held, self._openings(number), terms)
+        number = certified.number
+        opened = recall.open_again(view, certified, held, self._openings(number))
         if opened is None:
             return None
         parent = Parent(round=number, hash=certified.parent, model=before[0], state=before[1])
-        size, layout = len(held.included), held.layout
-        return recall.led_to(
-            parent, opened, layout=layout, included=size, terms=terms, replay=replay_step
-        )
+        return recall.led_to(parent, held, opened, to=self.world.terms, replay=replay_step)
 
     # --- questions -----------------------------------------------------------------------------
 
@@ -205,7 +202,7 @@ class Successor(Relay):
 
     def _held(self, certified: Round) -> HeldSum | None:
         replies = self._all(certified.number, "held")
-        return recall.found_sum(certified, replies, self.world.terms)
+        return recall.found_sum(certified, replies, self.world.state.policy)
 
 
 def must_open(world: World, sites: Sequence[Site]) -> bytes | None:

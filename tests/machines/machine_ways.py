@@ -24,5 +24,5 @@ OPENS = (
     "a shifted key",
     "a false complaint",
 )
-RECALLS = ("silent", "honest", "another model", "altered")
+RECALLS = ("silent", "honest", "another model", "altered", "another layout")
 SILENT, HONEST = "silent", "honest"

@@ -164,7 +164,7 @@ def recalled_sums_are_not_compared(patch: Patch) -> None:
     patch.setattr(
         recall,
         "found_sum",
-        lambda certified, replies, terms: next((r.held for r in replies if r.held), None),
+        lambda certified, replies, policy: next((r.held for r in replies if r.held), None),
     )
 
 
