@@ -78,7 +78,16 @@ seal_replies = st.builds(
     envelopes=st.lists(blobs, max_size=3).map(tuple),
     proof=blobs,
 )
-held_sums = st.builds(HeldSum, threshold=counts, included=members, layout=blobs, merged=blobs)
+some_terms = st.builds(Terms, encryption=st.just("threshold"), members=st.integers(1, 64))
+held_sums = st.builds(
+    HeldSum,
+    terms=some_terms,
+    threshold=counts,
+    included=members,
+    layout=blobs,
+    body=blobs,
+    merged=blobs,
+)
 
 
 @st.composite
@@ -281,10 +290,11 @@ def memories(draw: Any) -> Memory:
     held = st.builds(
         Held,
         parent=parent,
-        terms=st.builds(Terms, encryption=st.just("threshold"), members=st.integers(1, 64)),
+        terms=some_terms,
         threshold=st.integers(1, 64),
         included=members,
         layout=blobs,
+        body=hashes,
         merged=blobs,
     )
     given = st.builds(
@@ -330,6 +340,7 @@ def shown(memory: Memory) -> Any:
             held.threshold,
             held.included,
             held.layout,
+            held.body,
             held.merged,
         )
         for held in (memory.pending, memory.held)
