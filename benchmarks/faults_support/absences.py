@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import acts, disk
+from . import acts, calls, disk
 from .scenario import BEGIN, HOLD_MERGE, HOLD_OPEN, SLOW, Scenario, one
 
 
@@ -162,8 +162,8 @@ def revoked() -> list[Scenario]:
             "member",
             BEGIN,
             "the members vote to suspend one",
-            act=acts.vote(acts.suspension(1), *"acd"),
-            after=acts.vote(acts.reinstatement(1), *"acd"),
+            act=calls.vote(calls.suspension(1), *"acd"),
+            after=calls.vote(calls.reinstatement(1), *"acd"),
             names=r"b sealed nothing: .*MemberSuspended.*member 1 is suspended",
         ),
         one(

@@ -6,20 +6,12 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flwr_swarm.chain.client import ChainLedger
-from flwr_swarm.chain.outbox import Outbox
 from flwr_swarm.deployment.layout import SiteFolder
 from flwr_swarm.deployment.roles import find
 from flwr_swarm.keystore import Keystore
-from flwr_swarm.keystore.passwords import from_file
-from flwr_swarm.protocol.ledger import ProposeCall, VoteCall
-from flwr_swarm.protocol.stopped import stopped_terms
-from flwr_swarm.protocol.types import Change, Kind
 
 from .scenario import Act
 
@@ -48,7 +40,7 @@ def member(study: Study, who: str) -> str:
     return study.local.names[index]
 
 
-def relay_site(study: Study) -> str:
+def relaysite_of(study: Study) -> str:
     """Name of the member that relays."""
     return study.relay.folder.path.name
 
@@ -60,7 +52,7 @@ def kill(kind: str, *whom: str) -> Act:
         if kind == "chain":
             sites = [""]
         elif kind in {"superlink", "serverapp"}:
-            sites = [relay_site(study)]
+            sites = [relaysite_of(study)]
         else:
             sites = [member(study, who) for who in whom]
         found = [pid for site in sites for pid in pids(study, kind, site)]
@@ -132,7 +124,7 @@ def stop_for(kind: str, who: str, seconds: float) -> Act:
     """SIGSTOP, and SIGCONT after a while."""
 
     def act(study: Study) -> bool:
-        site = relay_site(study) if kind == "serverapp" else "" if kind == "chain" else who
+        site = relaysite_of(study) if kind == "serverapp" else "" if kind == "chain" else who
         found = pids(study, kind, site)
         if not found:
             return False
@@ -181,7 +173,7 @@ def forget_memory(name: str) -> Act:
     def act(study: Study) -> bool:
         if not first(study):
             return False
-        shutil.rmtree(Keystore(_site(study, name).keys).memory, ignore_errors=True)
+        shutil.rmtree(Keystore(site_of(study, name).keys).memory, ignore_errors=True)
         return True
 
     return act
@@ -191,7 +183,7 @@ def hide(what: str, name: str) -> Act:
     """A file of the site's is gone."""
 
     def act(study: Study) -> bool:
-        path = getattr(_site(study, name), what)
+        path = getattr(site_of(study, name), what)
         path.rename(path.with_suffix(".hidden"))
         return True
 
@@ -202,7 +194,7 @@ def show(what: str, name: str) -> Act:
     """It is there again."""
 
     def act(study: Study) -> bool:
-        path = getattr(_site(study, name), what)
+        path = getattr(site_of(study, name), what)
         path.with_suffix(".hidden").rename(path)
         return True
 
@@ -240,58 +232,5 @@ def admit_node(name: str) -> Act:
     return act
 
 
-def vote(change: Callable[[Study], Change], *whom: str) -> Act:
-    """Members propose a change and vote for it, with their own keys."""
-
-    def act(study: Study) -> bool:
-        made = change(study)
-        for at, name in enumerate(whom):
-            ledger = _ledger(study, name)
-            number = ledger.proposals()
-            ledger.submit(
-                ProposeCall(change=made) if at == 0 else VoteCall(proposal=number, support=True)
-            )
-        return True
-
-    return act
-
-
-def suspension(index: int) -> Callable[[Study], Change]:
-    """Suspend a member."""
-
-    def change(study: Study) -> Change:
-        return Change(kind=Kind.SUSPEND, policy=study.ledger.view().policy, seat=index)
-
-    return change
-
-
-def reinstatement(index: int) -> Callable[[Study], Change]:
-    """Vote a member back."""
-
-    def change(study: Study) -> Change:
-        return Change(kind=Kind.REINSTATE, policy=study.ledger.view().policy, seat=index)
-
-    return change
-
-
-def stop_of_study(study: Study) -> Change:
-    """Stop the study."""
-    policy = study.ledger.view().policy
-    return Change(kind=Kind.POLICY, policy=replace(policy, terms=stopped_terms(policy.terms)))
-
-
-def _site(study: Study, name: str) -> SiteFolder:
+def site_of(study: Study, name: str) -> SiteFolder:
     return study.local.sites[study.local.names.index(name)]
-
-
-def _ledger(study: Study, name: str) -> ChainLedger:
-    folder = _site(study, name)
-    store = Keystore(folder.keys)
-    keys = store.unlock(store.newest, from_file(folder.password))
-    return ChainLedger(
-        url=study.cluster.url,
-        contract=study.ledger.contract,
-        key=keys.account_key,
-        chain_id=study.local.chain_id,
-        outbox=Outbox(store.outbox),
-    )

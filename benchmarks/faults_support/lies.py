@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import acts
+from . import calls
 from .scenario import BEGIN, Scenario, one, told
 
 
@@ -96,9 +96,27 @@ def byzantine() -> list[Scenario]:
             "members",
             "seal",
             "three members vote to stop the study in mid-round",
-            act=acts.vote(acts.stop_of_study, *"abc"),
+            act=calls.vote(calls.stop_of_study, *"abc"),
             ends=True,
             names="voted to stop",
+        ),
+    ]
+
+
+def openers() -> list[Scenario]:
+    return [
+        one(
+            "opener",
+            "false-opener",
+            "member and relay",
+            BEGIN,
+            "kill -9 of all that the relay runs; then member d opens the next round on the model "
+            "before the last, and member b relays",
+            lead=1,
+            act=calls.open_falsely("d", "b"),
+            orders=(("all", "seal", {"slow": 8.0}),),
+            lost=1,
+            names=r"member 3 opened round \d+ on model",
         ),
     ]
 

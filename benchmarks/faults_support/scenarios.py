@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from .absences import dropouts, outsiders, revoked
 from .kills import kills
-from .lies import byzantine, relay_lies
+from .lies import byzantine, openers, relay_lies
 from .scenario import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
     *kills(),
     *dropouts(),
     *byzantine(),
+    *openers(),
     *relay_lies(),
     *outsiders(),
     *revoked(),

@@ -173,6 +173,15 @@ class Resumption:
             if changed or led.hash == running_model(view):
                 parent = _parent(number, (led.model, led.state))
                 return TakenUp(parent=parent, proof=led.proof, ended=ended)
+            log.warning(
+                "member %s opened round %d on model %s…, but round %d leads to %s…; training goes "
+                "on from that, as all who can recompute it refuse any other",
+                view.current.opener,
+                number,
+                view.current.parent.hex()[:16],
+                certified.number,
+                led.hash.hex()[:16],
+            )
         return TakenUp(parent=parent, outcome=outcome, proof=ModelProof(), ended=ended)
 
     def _reopened(self, view: LedgerView, certified: Round) -> tuple[Outcome, HeldSum] | None:
