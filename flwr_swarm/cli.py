@@ -123,6 +123,12 @@ def verify(
             if found.first > 1
             else ""
         )
+        + (
+            f"  the models of rounds {', '.join(map(str, found.elsewhere))} came from another "
+            "relay's; verify its evidence too\n"
+            if found.elsewhere
+            else ""
+        )
         + f"  {found.models} models recomputed from opened sums; final model "
         f"{found.final_hash[:16]}…\n"
         f"  highest epsilon {found.epsilon:.4f}; contract {found.contract}",

@@ -23,12 +23,12 @@ from .flower.results import Results
 from .flower.resuming import resumption
 from .flower.rounding import at_worst
 from .flower.trips import Trips
+from .flower.turning import Turn, look
 from .flower.wrapped import Wrapped
 from .protocol.hashing import Arrays, model_hash
 from .protocol.member import last_certified
 from .protocol.memory import Parent
 from .protocol.messages import ModelProof, SealRequest
-from .protocol.recall import to_go_back_to
 from .protocol.types import LedgerView, Phase
 from .report.evidence import EvidenceWriter, default_directory
 
@@ -84,6 +84,8 @@ class Relay:
     proof: ModelProof = field(default_factory=ModelProof)
     failed: bytes = b""
     """Parent hash of the model that a void round offered without a proof."""
+    given_up: int = 0
+    """The certified round whose sum nobody is asked to open again."""
     turned_to: ArrayRecord | None = None
     """The model that the relay turned to instead of Flower's, until a round leads on from it."""
 
@@ -151,52 +153,31 @@ class Relay:
     def ground(self, arrays: ArrayRecord, view: LedgerView) -> ArrayRecord:
         """The model to train on next, with all the proof of it that can be had.
 
-        It is another than `arrays` if this relay had those from another one, and what was certified
-        turns out to lead elsewhere; or if nobody can prove them, and a round on them was void.
+        It is another than `arrays` if what was certified turns out to lead elsewhere, or if nobody
+        can prove them and a round on them was void.
         """
         self.follow(view)
-        arrays = self.standing(arrays)
-        model = model_hash(records.numpy_arrays(arrays), self.wrapped.state())
-        found = self._other_ground(view, model)
-        if found is None:
+        arrays, certified = self.standing(arrays), last_certified(view)
+        if certified is None or self.swarm is None or self.driver is None:
             return arrays
-        self.wrapped.restore(*found)
+        if not self.wrapped.encrypted or self.proof.openings:
+            return arrays
+        model = model_hash(records.numpy_arrays(arrays), self.wrapped.state())
+        if model == certified.parent and certified.number == self.given_up:
+            return arrays
+        resuming = resumption(self.swarm, self.driver)
+        standing = look(resuming, view, certified, model=model, failed=self.failed)
+        self.proof = standing.proof
+        if standing.given_up:
+            self.given_up = certified.number
+        return arrays if standing.turn is None else self._turn(standing.turn)
+
+    def _turn(self, turn: Turn) -> ArrayRecord:
+        self.wrapped.restore(turn.model, turn.state)
         if self.evidence is not None:
-            self.evidence.start_over(*found)
-        self.turned_to = records.array_record(found[0])
+            self.evidence.turned(turn)
+        self.turned_to = records.array_record(turn.model)
         return self.turned_to
-
-    def _other_ground(self, view: LedgerView, model: bytes) -> tuple[Arrays, Arrays] | None:
-        """What to stand on instead of `model`, if its round's openings are not at hand.
-
-        Members ask for them; a relay that took a study up while openers were away asks again.
-        """
-        certified, swarm, driver = last_certified(view), self.swarm, self.driver
-        if certified is None or swarm is None or driver is None or not self.wrapped.encrypted:
-            return None
-        if self.proof.openings or model == certified.parent:
-            return None
-        resuming = resumption(swarm, driver)
-        led = resuming.led_to(view, certified)
-        if led is not None:
-            self.proof = led.proof
-            if led.hash == model:
-                return None
-            log.warning(
-                "the model that the ledger named after round %d is not the one that its sum leads "
-                "to; whoever opened the round after it is at fault. Training goes on from the sum",
-                certified.number,
-            )
-            return led.model, led.state
-        before = to_go_back_to(view, self.proof, model=model, failed=self.failed)
-        found = None if before is None else resuming.before(before)
-        if found is not None:
-            log.warning(
-                "the model of round %d cannot be proven to members that were away when it was "
-                "opened, and too few train on it without; training goes on from the model before",
-                certified.number,
-            )
-        return found
 
     def begin(self, arrays: ArrayRecord, view: LedgerView) -> Training:
         """Trip 1 goes out on this model, which is `ground`."""
@@ -241,6 +222,7 @@ class Relay:
             arrays, metrics = records.array_record(taken.model), taken.metrics
         else:
             outcome = replace(outcome, opened=None)  # what leads nowhere counts as never opened
+            self.given_up = number
         self.turned_to = self.turned_to if arrays is None else None
         openings = outcome.opened.openings if outcome.opened else {}
         self.proof = ModelProof(round=number, openings=openings)
@@ -302,5 +284,5 @@ class Relay:
         if self.swarm is not None:
             self.swarm.close()
         self.swarm = self.driver = self.evidence = self.training = None
-        self.proof, self.failed, self.turned_to = ModelProof(), b"", None
+        self.proof, self.failed, self.given_up, self.turned_to = ModelProof(), b"", 0, None
         self.course.forget()

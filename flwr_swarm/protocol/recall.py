@@ -135,14 +135,19 @@ class LedTo:
 
     Parameters
     ----------
+    before : Parent
+        What the round trained on.
+    held : HeldSum
     hash : bytes
-        Parent hash of a round on it.
+        Parent hash of a round on what it leads to.
     model, state : Arrays
     proof : ModelProof
         What convinces the round's officers of it. Without openings if the sum leads nowhere: then
         the model is the one that the round trained on.
     """
 
+    before: Parent
+    held: HeldSum
     hash: bytes
     model: Arrays = field(repr=False)
     state: Arrays = field(repr=False)
@@ -172,7 +177,8 @@ def led_to(before: Parent, held: HeldSum, opened: Opened, *, to: Terms, replay: 
         openings = {}
     state = carried(state, held.terms, to)
     proof = ModelProof(round=before.round, openings=openings)
-    return LedTo(hash=model_hash(model, state), model=model, state=state, proof=proof)
+    after = model_hash(model, state)
+    return LedTo(before=before, held=held, hash=after, model=model, state=state, proof=proof)
 
 
 def open_again(

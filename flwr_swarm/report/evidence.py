@@ -18,11 +18,13 @@ import numpy as np
 from flwr.app import MetricRecord
 
 from .._exceptions import EvidenceError
+from .._octets import Octets
 from ..chain import history
 from ..chain.replay import replay
 from ..flower.ended import Outcome
 from ..flower.founding import Swarm
 from ..flower.npy import read_npy
+from ..flower.turning import Turn
 from ..protocol.hashing import Arrays, canonical_json
 from ..protocol.types import EPSILON_UNIT, LedgerView
 from .settling import settled
@@ -34,6 +36,9 @@ CHAIN: Final = "chain.json"
 MANIFEST: Final = "manifest.json"
 INITIAL: Final = "initial.npz"
 FINAL: Final = "final.npz"
+BEFORE: Final = "before.npz"
+"""In a round's folder: what it trained on, if that is no model of this run."""
+SUM: Final = "sum.bin"
 
 
 def default_directory(run_id: int) -> Path:
@@ -53,7 +58,7 @@ class EvidenceWriter:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._started = False
+        self._started, self._first = False, 1
         self._members: list[str] = []
         self._spent: dict[str, float] = {}
 
@@ -61,14 +66,14 @@ class EvidenceWriter:
         """Keep the terms and the initial model. Later calls do nothing."""
         if self._started:
             return
-        self._started = True
+        self._started, self._first = True, swarm.first_round
         self._members = [str(index) for index in swarm.labels]
         self._spent = dict.fromkeys(self._members, 0.0)
         self._directory.mkdir(parents=True, exist_ok=True)
         for stale in (ROUNDS, CHAIN, MANIFEST, FINAL):
             (self._directory / stale).unlink(missing_ok=True)
         for folder in self._directory.glob("rounds/[0-9][0-9][0-9][0-9]"):
-            for stale_file in (*folder.glob("*.bin"), folder / "layout.json"):
+            for stale_file in (*folder.glob("*.bin"), folder / "layout.json", folder / BEFORE):
                 stale_file.unlink(missing_ok=True)
             folder.rmdir()
         self._write_json(
@@ -83,10 +88,37 @@ class EvidenceWriter:
         )
         save_arrays(self._directory / INITIAL, model, state)
 
-    def start_over(self, model: Arrays, state: Arrays) -> None:
-        """Keep another initial model: no round of this run led on from the first."""
-        if self._started:
-            save_arrays(self._directory / INITIAL, model, state)
+    def turned(self, turn: Turn) -> None:
+        """Keep where this run's models go on, if they do not follow from its own rounds.
+
+        A run that began after the round has another initial model. One that began before it keeps
+        what the round trained on, and what shows where it led.
+        """
+        if not self._started:
+            return
+        if turn.round < self._first:
+            save_arrays(self._directory / INITIAL, turn.model, turn.state)
+            return
+        folder = self._folder(turn.round)
+        if turn.led is None or not turn.led.proof.openings:
+            save_arrays(folder / BEFORE, turn.model, turn.state)
+            return
+        before, held = turn.led.before, turn.led.held
+        save_arrays(folder / BEFORE, before.model, before.state)
+        self._keep_sum(folder, held.merged, held.layout, turn.led.proof.openings)
+
+    def _folder(self, number: int) -> Path:
+        folder = self._directory / "rounds" / f"{number:04d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _keep_sum(
+        self, folder: Path, merged: Octets, layout: bytes, openings: Mapping[int, bytes]
+    ) -> None:
+        (folder / SUM).write_bytes(merged)
+        (folder / "layout.json").write_bytes(layout)
+        for holder, opening in openings.items():
+            (folder / f"opening-{holder:03d}.bin").write_bytes(opening)
 
     def record(
         self,
@@ -98,12 +130,9 @@ class EvidenceWriter:
         """Append a certified round, with its sum and the openings that open it."""
         current, certificate = outcome.round, outcome.merged.certificate
         if outcome.opened is not None:
-            folder = self._directory / "rounds" / f"{current.number:04d}"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "sum.bin").write_bytes(outcome.merged.merged)
-            (folder / "layout.json").write_bytes(outcome.seals[certificate.included[0]].layout)
-            for holder, opening in outcome.opened.openings.items():
-                (folder / f"opening-{holder:03d}.bin").write_bytes(opening)
+            layout = outcome.seals[certificate.included[0]].layout
+            folder, openings = self._folder(current.number), outcome.opened.openings
+            self._keep_sum(folder, outcome.merged.merged, layout, openings)
         signers = [member for member, _ in outcome.merged.signatures]
         self._append(
             {
@@ -148,7 +177,13 @@ class EvidenceWriter:
         path = self._directory / ROUNDS
         text = path.read_bytes() if path.exists() else b""
         lines = [json.loads(line) for line in text.splitlines()]
-        told = settled(lines, replay(past).rounds, first=swarm.first_round, members=self._members)
+        told = settled(
+            lines,
+            replay(past).rounds,
+            first=swarm.first_round,
+            members=self._members,
+            opened={int(path.parent.name) for path in self._directory.glob(f"rounds/*/{SUM}")},
+        )
         if (now := b"".join(map(_line, told))) != text:
             path.write_bytes(now)
 

@@ -6,7 +6,7 @@ relay's first message, or was certified after the relay gave it up, is known fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ..chain.state import Record
@@ -49,7 +49,12 @@ def spent(before: Mapping[str, float], record: Record) -> dict[str, float]:
 
 
 def settled(
-    lines: Sequence[Line], records: Iterable[Record], *, first: int, members: Iterable[str]
+    lines: Sequence[Line],
+    records: Iterable[Record],
+    *,
+    first: int,
+    members: Iterable[str],
+    opened: Collection[int],
 ) -> list[dict[str, Any]]:
     """`lines` as the history has them, with a line for each round that they leave out.
 
@@ -63,6 +68,8 @@ def settled(
         The run's first round.
     members : iterable of str
         Seats whose spending is told from the first line on.
+    opened : collection of int
+        Rounds of which the evidence holds the sum and its openings.
     """
     told = {line["round"]: line for line in lines if line["parent_hash"] is not None}
     unseen = [dict(line) for line in lines if line["parent_hash"] is None]
@@ -72,17 +79,19 @@ def settled(
         if record.round.number >= first:
             epsilon = spent(epsilon, record)
             line = told.get(record.round.number) or _unheard(record)
-            seen.append({**line, **facts(record), "epsilon": epsilon} | _status(line, record))
+            seen.append(
+                {**line, **facts(record), "epsilon": epsilon} | _status(line, record, opened)
+            )
     # An attempt that the chain never saw came before the one that has its number.
     return sorted(
         [*unseen, *seen], key=lambda line: (line["round"], line["parent_hash"] is not None)
     )
 
 
-def _status(line: Line, record: Record) -> dict[str, Any]:
-    if record.round.certificate is not None and line["status"] == "void":
-        return {"status": "unopened"}
-    return {}
+def _status(line: Line, record: Record, opened: Collection[int]) -> dict[str, Any]:
+    if record.round.certificate is None or line["status"] == "certified":
+        return {}
+    return {"status": "certified" if record.round.number in opened else "unopened"}
 
 
 def _unheard(record: Record) -> Line:

@@ -8,26 +8,12 @@ from typing import Any, Final
 
 from .._exceptions import EvidenceError
 from ..chain.replay import Replay, replay
-from ..chain.state import Record
-from ..flower.replay import replay as step
-from ..protocol.hashing import Arrays, canonical_json, model_hash, parse_json
-from ..protocol.member import round_context
-from ..protocol.memory import Parent
-from ..protocol.payload import aggregate_hash, decode_layout
+from ..protocol.hashing import canonical_json, parse_json
 from ..protocol.stopped import stopped_terms
 from ..protocol.terms import Terms
-from ..protocol.types import EPSILON_UNIT, Phase
-from .evidence import (
-    CHAIN,
-    FINAL,
-    INITIAL,
-    MANIFEST,
-    ROUNDS,
-    SWARM,
-    file_hash,
-    load_arrays,
-    write_manifest,
-)
+from ..protocol.types import EPSILON_UNIT
+from .evidence import CHAIN, MANIFEST, ROUNDS, SUM, SWARM, file_hash, write_manifest
+from .models import follow_models
 from .settling import VOID, facts, spent
 
 __all__ = ["Verified", "verify", "write_manifest"]
@@ -62,6 +48,9 @@ class Verified:
         Leader of each certified round.
     models : int
         Models that were recomputed from opened sums; 0 without encryption.
+    elsewhere : tuple of int
+        Rounds that trained on a model to which only another relay's evidence leads, which went on
+        while this one was cut off. That they trained on it, the chain proves.
     epsilon : float
         Highest cumulative epsilon of any member.
     final_hash : str
@@ -75,6 +64,7 @@ class Verified:
     certified: int
     leaders: tuple[int, ...]
     models: int
+    elsewhere: tuple[int, ...]
     epsilon: float
     final_hash: str
     contract: str
@@ -182,7 +172,7 @@ def _verify_run(run: Path) -> Verified:
     _check_lines(lines, swarm, proven)
     _check_opened(run, lines, terms)
     first = swarm["first_round"]
-    models, final_hash = _check_models(run, proven, terms, first)
+    followed = follow_models(run, proven, terms, first)
     own = [r for r in proven.rounds if r.round.number >= first]
     certified = [r for r in own if r.round.certificate is not None]
     return Verified(
@@ -191,9 +181,10 @@ def _verify_run(run: Path) -> Verified:
         rounds=len(own),
         certified=len(certified),
         leaders=tuple(r.round.leader for r in certified if r.round.leader is not None),
-        models=models,
+        models=followed.models,
+        elsewhere=followed.elsewhere,
         epsilon=max(m.epsilon for m in proven.state.members) / EPSILON_UNIT,
-        final_hash=final_hash,
+        final_hash=followed.final_hash,
         contract=swarm["contract"],
     )
 
@@ -248,63 +239,7 @@ def _check_opened(run: Path, lines: list[dict[str, Any]], terms: Terms) -> None:
             continue  # the next attempt had the same number
         folder = run / "rounds" / f"{line['round']:04d}"
         opened = line["status"] == "certified" and terms.encryption == "threshold"
-        if line["status"] not in STATUSES or opened != folder.is_dir():
+        if line["status"] not in STATUSES or opened != (folder / SUM).is_file():
             raise EvidenceError(
                 f"round {line['round']} is told as {line['status']!r}, which its files do not show"
             )
-
-
-def _check_models(run: Path, proven: Replay, terms: Terms, first: int) -> tuple[int, str]:
-    """Follow the model from the first to the last, one opened sum at a time.
-
-    Where a run took up another's study, its initial model is the one that the first round's
-    members sealed on, which the chain proves.
-    """
-    model, state = load_arrays(run / INITIAL)
-    final_model, final_state = load_arrays(run / FINAL)
-    recomputed = 0
-    if terms.encryption == "none":  # the baseline certifies the inputs of the merge only
-        return 0, model_hash(final_model, final_state).hex()
-    for record in proven.rounds:
-        current = record.round
-        if current.number < first:
-            continue
-        # A void round leads nowhere, so anybody may have opened it with any model.
-        if current.phase is Phase.CERTIFIED and current.parent != model_hash(model, state):
-            raise EvidenceError(
-                f"round {current.number} trained on model {current.parent.hex()[:16]}…, but the "
-                f"evidence leads to {model_hash(model, state).hex()[:16]}…"
-            )
-        folder = run / "rounds" / f"{current.number:04d}"
-        if current.phase is Phase.CERTIFIED and folder.is_dir():
-            model, state = _next_model(folder, record, proven, terms, model, state)
-            recomputed += 1
-    if model_hash(model, state) != model_hash(final_model, final_state):
-        raise EvidenceError(f"{FINAL} is not the model that the last opened round leads to")
-    return recomputed, model_hash(model, state).hex()
-
-
-def _next_model(
-    folder: Path, record: Record, proven: Replay, terms: Terms, model: Arrays, state: Arrays
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    current, certificate = record.round, record.round.certificate
-    if certificate is None or record.policy is None:
-        raise EvidenceError(f"round {current.number} has a sum but no certificate")
-    merged = (folder / "sum.bin").read_bytes()
-    if aggregate_hash(terms, merged) != certificate.aggregate_hash:
-        raise EvidenceError(f"round {current.number}: the sum is not the certified one")
-    openings = {
-        int(path.stem.removeprefix("opening-")): path.read_bytes()
-        for path in sorted(folder.glob("opening-*.bin"))
-    }
-    lanes = terms.scheme().open(
-        merged,
-        openings,
-        context=round_context(proven.view, current.number, current.parent),
-        threshold=record.policy.threshold,
-        included=len(certificate.included),
-    )
-    parent = Parent(round=current.number, hash=current.parent, model=model, state=state)
-    layout = decode_layout((folder / "layout.json").read_bytes())
-    stepped = step(terms, current.number, parent, layout, lanes, len(certificate.included))
-    return dict(stepped[0]), dict(stepped[1])

@@ -103,7 +103,7 @@ def test_a_relay_that_believed_the_opener_turns_to_what_the_sum_leads_to(
     swarm.bench.to_member["recall"] = away
     swarm.bench.to_relay["recall"] = lie
     run(swarm, relay(swarm), rounds=4)
-    assert "is not the one that its sum leads to" in caplog.text
+    assert "is not the one that the sum of round 1 leads to" in caplog.text
     assert phases(swarm) == [Phase.CERTIFIED, Phase.VOID, *[Phase.CERTIFIED] * 3]
     past = replay(history.export(swarm.server.url, swarm.contract)).rounds
     assert len({record.round.parent for record in past}) == 5

@@ -11,9 +11,9 @@ from founded_support import Founded
 from swarm_bench import inner, set_blob, values
 from test_resume import Killed, kill_at, relay, run
 
-import flwr_swarm.relay
 from flwr_swarm.chain import history
 from flwr_swarm.chain.replay import replay
+from flwr_swarm.flower import turning
 from flwr_swarm.flower.records import BLOBS
 from flwr_swarm.protocol.hashing import model_hash
 from flwr_swarm.protocol.member import last_certified
@@ -90,7 +90,7 @@ def test_training_goes_on_from_the_model_before(
 def test_a_relay_that_does_not_go_back_stands_still(
     founded: Callable[..., Founded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flwr_swarm.relay, "to_go_back_to", lambda *_, **__: None)
+    monkeypatch.setattr(turning, "to_go_back_to", lambda *_, **__: None)
     swarm = founded(4)
     unprovable(swarm)
     run(swarm, relay(swarm), rounds=4)
