@@ -174,8 +174,11 @@ class Relay:
 
     def _turn(self, turn: Turn) -> ArrayRecord:
         self.wrapped.restore(turn.model, turn.state)
-        if self.evidence is not None:
-            self.evidence.turned(turn)
+        try:
+            if self.evidence is not None:
+                self.evidence.turned(turn)
+        except OSError as error:  # as in `_step`
+            log.warning("the evidence lacks the model after round %d: %s", turn.round, error)
         self.turned_to = records.array_record(turn.model)
         return self.turned_to
 

@@ -217,8 +217,7 @@ class Resumption:
             # Of an opened sum only the layout is read, and all in it share one.
             seals = {member: _layout_only(member, number, held) for member in held.included}
         merged = replace(merged, signatures=tuple((m, b"") for m in record.signers))
-        seconds = {"merge": 0.0, "open": 0.0}
-        then = replace(view, current=certified)
+        then, seconds = replace(view, current=certified), {"merge": 0.0, "open": 0.0}
         outcome = Outcome(view=then, seals=seals, merged=merged, opened=opened, seconds=seconds)
         return outcome, held
 

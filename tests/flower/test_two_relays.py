@@ -12,13 +12,14 @@ import pytest
 from flwr.app import Message
 from flwr.serverapp.strategy import FedAdam, FedAvg
 from founded_support import Founded
-from swarm_bench import inner
+from swarm_bench import inner, set_blob
 from test_false_opener import phases
 from test_resume import relay, run
 
 from flwr_swarm._exceptions import EvidenceError
 from flwr_swarm.chain import history
 from flwr_swarm.chain.replay import replay
+from flwr_swarm.flower.records import BLOBS
 from flwr_swarm.protocol.types import Phase
 from flwr_swarm.report.verify import verify, write_manifest
 
@@ -66,6 +67,27 @@ def test_a_relay_that_was_cut_off_goes_on_from_the_others_model(
     assert proven.models == len(own)
     assert proven.elsewhere == tuple(range(3, until + 1))
     assert others.elsewhere == ()
+
+
+def test_what_nobody_can_prove_is_not_gone_on_from(founded: Callable[..., Founded]) -> None:
+    """Two members keep back what they released for the other: the model before its last is left."""
+    swarm = founded(4)
+
+    def withheld(member: int, message: Message) -> Message:
+        over = swarm.ledger(0).view().current.number >= 4
+        if over and member < 2 and "opening" in message.content.array_records.get(BLOBS, {}):
+            set_blob(message.content, "opening", b"none of yours")
+        return message
+
+    swarm.bench.to_relay["recall"] = withheld
+    cut_off(swarm, FedAvg, until=4)
+    past = replay(history.export(swarm.server.url, swarm.contract)).rounds
+    certified = [r.round for r in past if r.round.phase is Phase.CERTIFIED]
+    before, again = certified[3:5]
+    assert (before.number, again.parent) == (4, before.parent)
+    proven = verify(swarm.bench.directory)
+    assert proven.elsewhere == (3, 4)
+    assert proven.models == 1 + len(certified) - 4
 
 
 def another_model(run_dir: Path) -> None:
