@@ -53,6 +53,7 @@ class RoundMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world: World | None = None
+        self.cut_off: Successor | None = None
 
     @initialize(
         size=st.sampled_from(SIZES),
@@ -190,8 +191,18 @@ class RoundMachine(RuleBasedStateMachine):
     @rule()
     def another_relay_resumes(self) -> None:
         """It knows what the ledger says, and what those members tell it that are up."""
+        if isinstance(self.relay, Successor):
+            self.cut_off = self.relay
         self.relay = Successor(self.world, self.sites)
         self.world.wire.clear()
+
+    @precondition(lambda self: self.cut_off is not None)
+    @rule()
+    def the_relay_before_comes_back(self) -> None:
+        """It was cut off, and knows nothing of what happened meanwhile; the other one is now."""
+        self.relay, self.cut_off = self.cut_off, self.relay
+        self.world.wire.clear()
+        self.world.reached["a relay came back"] += 1
 
     def teardown(self) -> None:
         if self.world is None:

@@ -40,6 +40,8 @@ class Successor(Relay):
         """Whether there is a model to stand on; if not, it is to be started again."""
         self.failed = b""
         """Hash of the model offered without a proof: in vain, if it is to be offered again."""
+        self.given_up = 0
+        """The certified round whose sum nobody is asked to open again."""
         self.named = b""
         """Hash of the model that a later round names, if the certified sum does not open."""
         self._take_up(world.view())
@@ -50,6 +52,14 @@ class Successor(Relay):
             first, self.first = self.first, []
             return first
         return super().act()
+
+    def follow(self, view: LedgerView) -> None:
+        """As `flwr_swarm.relay.Relay.follow`: of a round that another relay ended it knows this."""
+        certified = last_certified(view)
+        if certified is None or certified.number in {self.proof.round, *self.found}:
+            super().follow(view)
+        else:
+            self.proof = ModelProof(round=certified.number)
 
     def recalled(self, wanted: bytes) -> tuple[Arrays, Arrays] | None:
         """Model and state of this hash, from whoever has them."""
@@ -69,18 +79,24 @@ class Successor(Relay):
             self._stands_on(self.named)
         self.named = b""
         certified, model = last_certified(view), model_hash(self.model, self.state)
-        if certified is None or self.proof.openings or model == certified.parent:
+        if certified is None or self.proof.openings:
+            return
+        if model == certified.parent and certified.number == self.given_up:
             return
         led = self.led_to(view, certified)
         if led is not None:
             self.model, self.state, self.proof = led.model, led.state, led.proof
             self.world.reached["turned to what the sum leads to"] += led.hash != model
             return
+        if model == certified.parent:
+            self.given_up = certified.number
+            return
         before = recall.to_go_back_to(view, self.proof, model=model, failed=self.failed)
         self.failed = model
         found = None if before is None else self.recalled(before.parent)
         if found is not None:
             self.model, self.state = found
+            self.given_up = certified.number
             self.world.reached["went back to the model before"] += 1
 
     # --- the course ----------------------------------------------------------------------------
