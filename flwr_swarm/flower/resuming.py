@@ -163,11 +163,11 @@ class Resumption:
         if before is None or again is None:
             return None
         outcome, held = again
-        if later and outcome.opened is None:
-            return None
+        changed = held.terms != self.driver.terms
+        if (later or changed) and outcome.opened is None:
+            return None  # nobody can recompute what came of a round without encryption
         parent = _parent(certified.number, before)
         ended = number - (view.current.phase is Phase.SEALING)
-        changed = held.terms != self.driver.terms
         if (later or changed) and outcome.opened is not None:
             led = led_to(parent, held, outcome.opened, to=self.driver.terms, replay=step)
             if changed or led.hash == running_model(view):
@@ -207,11 +207,11 @@ class Resumption:
             return None
         # The ledger has the certificate, so nobody is sent its signatures again.
         merged = Merged(certificate=certificate, signatures=(), merged=held.merged)
-        if opened is None:
-            if not seals.keys() >= set(certificate.included):
-                return None
+        if opened is None and not seals.keys() >= set(certificate.included):
+            return None
+        if opened is None and encrypted:
             opened = replace(self.driver, terms=terms).open(then, merged, seals)
-            if opened is None and encrypted:
+            if opened is None:
                 return None
         if not seals:
             # Of an opened sum only the layout is read, and all in it share one.

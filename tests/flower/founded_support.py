@@ -24,7 +24,7 @@ from flwr_swarm.protocol.terms import Terms
 from flwr_swarm.protocol.types import Card, Change, Kind, Policy
 
 CAPACITY = 16
-ROUNDING = ("precision", "layer_clips", "entry_clips")
+AGREED = ("precision", "layer_clips", "entry_clips", "encryption")
 
 
 def terms(**changes: Any) -> Terms:
@@ -65,14 +65,19 @@ class Founded:
         self.keys = [MemberKeys.generate() for _ in range(n + 1)]
         deployer = Account.create()
         self.contract = contract_address(deployer.address)
-        rounding = {name: options[name] for name in ROUNDING if name in options}
+        agreed_on = {name: options[name] for name in AGREED if name in options}
         agreed = SwarmStrategy(
-            options.get("strategy") or inner(3), max_weight=100.0, **rounding
+            options.get("strategy") or inner(3), max_weight=100.0, **agreed_on
         ).terms(CAPACITY)
         deploy(
             self.chain,
             cards=[self.card(i) for i in range(n)],
-            policy=policy_for(n, max_misses=max_misses, terms=agreed.hash()),
+            policy=policy_for(
+                n,
+                max_misses=max_misses,
+                terms=agreed.hash(),
+                witnesses=0 if agreed.encryption == "none" else 2,
+            ),
             key=deployer,
         )
         self.consortium = Consortium(chain=self.server.url, contract=self.contract, chain_id=4242)

@@ -118,3 +118,24 @@ def test_the_relay_of_the_old_terms_ends_by_itself(
     assert sorted(result.train_metrics_clientapp) == [1, 2]
     proven = verify(swarm.bench.directory)
     assert (proven.certified, proven.models) == (2, 2)
+
+
+def test_encryption_can_be_voted_for_after_plaintext_rounds(
+    founded: Callable[..., Founded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can prove what came of the last plaintext round: all know the model before it."""
+    monkeypatch.setenv("FLWR_SWARM_ACCEPT_PLAINTEXT", "1")
+    swarm = founded(4, encryption="none")
+    new = by_new_terms(swarm, inner(3))
+    voted_in_round_2(swarm, new)
+    kill_at(swarm, "open", 2, after=0)
+    with pytest.raises(Killed):
+        run(swarm, swarm.bench.swarm)
+    swarm.bench.to_member.clear()
+    swarm.bench.to_relay.clear()
+    run(swarm, new, rounds=6)
+    past = ledger(swarm)
+    assert [record.round.phase for record in past.rounds] == [Phase.CERTIFIED] * 6
+    assert past.rounds[1].round.parent == past.rounds[2].round.parent
+    proven = verify(swarm.bench.directory / "again")
+    assert (proven.first, proven.certified, proven.models) == (3, 4, 4)
