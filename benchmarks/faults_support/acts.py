@@ -40,7 +40,7 @@ def member(study: Study, who: str) -> str:
     return study.local.names[index]
 
 
-def relaysite_of(study: Study) -> str:
+def relay_site(study: Study) -> str:
     """Name of the member that relays."""
     return study.relay.folder.path.name
 
@@ -52,7 +52,7 @@ def kill(kind: str, *whom: str) -> Act:
         if kind == "chain":
             sites = [""]
         elif kind in {"superlink", "serverapp"}:
-            sites = [relaysite_of(study)]
+            sites = [relay_site(study)]
         else:
             sites = [member(study, who) for who in whom]
         found = [pid for site in sites for pid in pids(study, kind, site)]
@@ -124,7 +124,7 @@ def stop_for(kind: str, who: str, seconds: float) -> Act:
     """SIGSTOP, and SIGCONT after a while."""
 
     def act(study: Study) -> bool:
-        site = relaysite_of(study) if kind == "serverapp" else "" if kind == "chain" else who
+        site = relay_site(study) if kind == "serverapp" else "" if kind == "chain" else who
         found = pids(study, kind, site)
         if not found:
             return False

@@ -233,7 +233,6 @@ class RoundDriver:
         )
         recaller = Recaller(
             place=self.place,
-            terms=self.terms,
             trips=self.trips,
             roster=self.roster,
             seconds=self._remaining(view),

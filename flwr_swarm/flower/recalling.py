@@ -10,7 +10,6 @@ from ..protocol.hashing import Arrays
 from ..protocol.messages import HeldSum, Place, RecallReply, RecallRequest, SealReply
 from ..protocol.recall import found_model, found_sum
 from ..protocol.relay import officers
-from ..protocol.terms import Terms
 from ..protocol.types import ZERO_HASH, Policy, Round
 from . import write
 from .read import Fields
@@ -29,7 +28,6 @@ class Recaller:
     Parameters
     ----------
     place : Place
-    terms : Terms
     trips : Trips
     roster : Roster
     seconds : float
@@ -37,7 +35,6 @@ class Recaller:
     """
 
     place: Place
-    terms: Terms
     trips: Trips
     roster: Roster
     seconds: float

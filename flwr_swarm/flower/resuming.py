@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from .._exceptions import ConfigurationError, RoundVoid
 from ..chain import history
@@ -57,13 +58,13 @@ def resumption(swarm: Swarm, driver: RoundDriver) -> Resumption:
     """What takes `swarm` up, over its relay's own trips."""
     place = swarm.place
 
+    @cache
     def record(number: int) -> Record:
         past = replay(history.export(place.chain_url, place.contract))
         return past.rounds[number - 1]
 
     recaller = Recaller(
         place=place,
-        terms=swarm.terms,
         trips=driver.trips,
         roster=swarm.roster,
         seconds=float(swarm.policy.seal_seconds),
@@ -226,7 +227,9 @@ class Resumption:
 
         Then ask again later: its officers or holders may be connected.
         """
-        held, before = self._held(certified), self._recalled(certified)
+        policy = self.record(certified.number).policy
+        held = None if policy is None else self.recaller.held(certified, policy)
+        before = None if held is None else self._recalled(certified)
         if held is None or before is None:
             return None
         opened = open_again(view, certified, held, self.recaller.openings(certified.number))
@@ -243,12 +246,11 @@ class Resumption:
     def _carried(self, certified: Round, before: tuple[Arrays, Arrays]) -> tuple[Arrays, Arrays]:
         """The model that `certified` trained on, as the terms of today go on from it."""
         model, state = before
-        held = self._held(certified) if state else None
-        return model, state if held is None else carried(state, held.terms, self.driver.terms)
-
-    def _held(self, certified: Round) -> HeldSum | None:
         policy = self.record(certified.number).policy
-        return None if policy is None else self.recaller.held(certified, policy)
+        if policy is None or policy.terms == self.driver.terms.hash():
+            return before
+        held = self.recaller.held(certified, policy)
+        return model, state if held is None else carried(state, held.terms, self.driver.terms)
 
     def _recalled(self, certified: Round) -> tuple[Arrays, Arrays] | None:
         return self.recaller.model(certified.parent, certified.number)

@@ -26,8 +26,8 @@ from ..flower.founding import Swarm
 from ..flower.npy import read_npy
 from ..flower.turning import Turn
 from ..protocol.hashing import Arrays, canonical_json
-from ..protocol.types import EPSILON_UNIT, LedgerView
-from .settling import settled
+from ..protocol.types import LedgerView
+from .settling import UNSEEN, VOID, seen, settled, spent
 
 DIRECTORY_VARIABLE: Final = "FLWR_SWARM_DIR"
 ROUNDS: Final = "rounds.jsonl"
@@ -152,15 +152,8 @@ class EvidenceWriter:
         """Append a round without a model."""
         common = self._common(view, seconds)
         if view.current.number != number:  # nobody sealed: the ledger never saw the round
-            common |= {"leader": None, "succession": [], "committee": [], "parent_hash": None}
-            common |= {"sealed": [], "abstained": []}
-        void: dict[str, Any] = {
-            "included": [],
-            "aggregate_hash": None,
-            "certificate": None,
-            "loss": None,
-        }
-        self._append({**common, "round": number, "status": "void", "reason": why, **void})
+            common |= UNSEEN | {"parent_hash": None}
+        self._append({**common, **VOID, "round": number, "reason": why, "loss": None})
 
     def finish(self, swarm: Swarm, model: Arrays, state: Arrays) -> None:
         """Add the final model and the chain's history, and list every file by its SHA-256."""
@@ -190,16 +183,11 @@ class EvidenceWriter:
     def _common(self, view: LedgerView, seconds: Mapping[str, float]) -> dict[str, Any]:
         """What the ledger says of a round; `epsilon` is what each member's newest seal says."""
         current = view.current
-        self._spent |= {str(seal.member): seal.epsilon / EPSILON_UNIT for seal in current.seals}
+        self._spent = spent(self._spent, current)
         return {
+            **seen(current),
             "round": current.number,
-            "leader": current.leader,
-            "succession": list(current.succession),
-            "committee": list(current.committee),
-            "sealed": [seal.member for seal in current.seals],
-            "abstained": list(current.abstained),
-            "parent_hash": current.parent.hex(),
-            "epsilon": dict(self._spent),
+            "epsilon": self._spent,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         }
 

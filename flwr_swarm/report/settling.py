@@ -10,22 +10,30 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ..chain.state import Record
-from ..protocol.types import EPSILON_UNIT, Phase
+from ..protocol.types import EPSILON_UNIT, Phase, Round
 
 Line = Mapping[str, Any]
 
-NO_CERTIFICATE: Final[dict[str, Any]] = {
+VOID: Final[dict[str, Any]] = {
+    "status": "void",
     "included": [],
     "aggregate_hash": None,
     "certificate": None,
 }
-VOID: Final[dict[str, Any]] = {"status": "void", **NO_CERTIFICATE}
+UNSEEN: Final[dict[str, Any]] = {
+    **VOID,
+    "leader": None,
+    "succession": [],
+    "committee": [],
+    "sealed": [],
+    "abstained": [],
+}
+"""A round in which nobody sealed: the chain never saw it."""
 
 
-def facts(record: Record) -> dict[str, Any]:
-    """What the members' transactions prove of a round."""
-    current, certificate = record.round, record.round.certificate
-    proven: dict[str, Any] = {
+def seen(current: Round) -> dict[str, Any]:
+    """Who did what in a round, as the ledger tells it."""
+    return {
         "parent_hash": current.parent.hex(),
         "leader": current.leader,
         "succession": list(current.succession),
@@ -33,6 +41,11 @@ def facts(record: Record) -> dict[str, Any]:
         "sealed": [seal.member for seal in current.seals],
         "abstained": list(current.abstained),
     }
+
+
+def facts(record: Record) -> dict[str, Any]:
+    """What the members' transactions prove of a round."""
+    proven, certificate = seen(record.round), record.round.certificate
     if certificate is None:
         return proven | VOID
     return proven | {
@@ -42,9 +55,9 @@ def facts(record: Record) -> dict[str, Any]:
     }
 
 
-def spent(before: Mapping[str, float], record: Record) -> dict[str, float]:
+def spent(before: Mapping[str, float], current: Round) -> dict[str, float]:
     """Cumulative epsilon by member after a round, from what it was before."""
-    sealed = {str(seal.member): seal.epsilon / EPSILON_UNIT for seal in record.round.seals}
+    sealed = {str(seal.member): seal.epsilon / EPSILON_UNIT for seal in current.seals}
     return {**before, **sealed}
 
 
@@ -74,17 +87,17 @@ def settled(
     told = {line["round"]: line for line in lines if line["parent_hash"] is not None}
     unseen = [dict(line) for line in lines if line["parent_hash"] is None]
     epsilon = dict.fromkeys(members, 0.0)
-    seen: list[dict[str, Any]] = []
+    on_chain: list[dict[str, Any]] = []
     for record in records:
         if record.round.number >= first:
-            epsilon = spent(epsilon, record)
+            epsilon = spent(epsilon, record.round)
             line = told.get(record.round.number) or _unheard(record)
-            seen.append(
+            on_chain.append(
                 {**line, **facts(record), "epsilon": epsilon} | _status(line, record, opened)
             )
     # An attempt that the chain never saw came before the one that has its number.
     return sorted(
-        [*unseen, *seen], key=lambda line: (line["round"], line["parent_hash"] is not None)
+        [*unseen, *on_chain], key=lambda line: (line["round"], line["parent_hash"] is not None)
     )
 
 

@@ -14,22 +14,13 @@ from ..protocol.terms import Terms
 from ..protocol.types import EPSILON_UNIT
 from .evidence import CHAIN, MANIFEST, ROUNDS, SUM, SWARM, file_hash, write_manifest
 from .models import follow_models
-from .settling import VOID, facts, spent
+from .settling import UNSEEN, facts, spent
 
 __all__ = ["Verified", "verify", "write_manifest"]
 
 RUN: Final = "run"
 RESULT: Final = "result.json"
 _DEEPEST: Final = 16
-_UNSEEN: Final = {
-    **VOID,
-    "leader": None,
-    "succession": [],
-    "committee": [],
-    "sealed": [],
-    "abstained": [],
-}
-"""A round in which nobody sealed: the chain never saw it."""
 STATUSES: Final = ("certified", "unopened", "void")
 
 
@@ -204,7 +195,7 @@ def _check_lines(lines: list[dict[str, Any]], swarm: dict[str, Any], proven: Rep
     if len(told) + len(unseen) != len(lines):
         raise EvidenceError(f"{ROUNDS} tells of one round twice")
     for line in unseen:
-        if any(line.get(name) != value for name, value in _UNSEEN.items()):
+        if any(line.get(name) != value for name, value in UNSEEN.items()):
             raise EvidenceError(
                 f"round {line['round']}: {ROUNDS} says what happened in it, the chain never saw it"
             )
@@ -223,7 +214,7 @@ def _check_lines(lines: list[dict[str, Any]], swarm: dict[str, Any], proven: Rep
                     f"round {number}: {ROUNDS} says {name} = {line.get(name)!r}, the chain proves "
                     f"{value!r}"
                 )
-        epsilon = spent(epsilon, known[number])
+        epsilon = spent(epsilon, known[number].round)
         if line.get("epsilon") != epsilon:
             raise EvidenceError(f"round {number}: epsilon is not as the members sealed it")
 

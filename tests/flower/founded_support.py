@@ -10,11 +10,14 @@ from eth_account import Account
 from swarm_bench import Bench, StillClock, inner
 
 from flwr_swarm import Consortium, SwarmStrategy
+from flwr_swarm.chain import history
 from flwr_swarm.chain.client import ChainLedger
 from flwr_swarm.chain.deploy import contract_address, deploy
 from flwr_swarm.chain.embedded import EmbeddedChain
+from flwr_swarm.chain.replay import replay
 from flwr_swarm.chain.server import ChainServer
 from flwr_swarm.chain.signing import sign_consent
+from flwr_swarm.chain.state import Record
 from flwr_swarm.flower.state import save_keys
 from flwr_swarm.keystore import Keystore
 from flwr_swarm.keystore.keys import MemberKeys
@@ -99,6 +102,10 @@ class Founded:
         return ChainLedger(
             url=self.chain, contract=self.contract, key=self.keys[i].account_key, chain_id=4242
         )
+
+    def past(self) -> tuple[Record, ...]:
+        """Every round, as the chain's history proves it."""
+        return replay(history.export(self.server.url, self.contract)).rounds
 
     def decide(self, change: Change, *voters: int, consent: bytes = b"") -> None:
         first, *others = voters

@@ -13,8 +13,6 @@ from swarm_bench import inner
 from test_resume import Killed, kill_at, run
 
 from flwr_swarm import SwarmStrategy
-from flwr_swarm.chain import history
-from flwr_swarm.chain.replay import Replay, replay
 from flwr_swarm.flower.read import Fields
 from flwr_swarm.protocol.types import Change, Kind, Phase
 from flwr_swarm.report.verify import verify
@@ -51,8 +49,14 @@ def voted_in_round_2(swarm: Founded, strategy: SwarmStrategy) -> None:
     swarm.bench.to_member["merge"] = changed
 
 
-def ledger(swarm: Founded) -> Replay:
-    return replay(history.export(swarm.server.url, swarm.contract))
+def voted_and_gone(swarm: Founded, strategy: SwarmStrategy, *, after: int) -> None:
+    """And the relay dies when `after` members have opened that round."""
+    voted_in_round_2(swarm, strategy)
+    kill_at(swarm, "open", 2, after=after)
+    with pytest.raises(Killed):
+        run(swarm, swarm.bench.swarm)
+    swarm.bench.to_member.clear()
+    swarm.bench.to_relay.clear()
 
 
 @pytest.mark.parametrize("opened", [0, 3], ids=["unopened", "opened"])
@@ -68,17 +72,12 @@ def test_another_relay_goes_on_by_the_new_terms(
     swarm = founded(4, strategy=inner(3, before))
     strategy = kind if way == "another strategy" else inner(3, before)
     new = by_new_terms(swarm, strategy, **options)
-    voted_in_round_2(swarm, new)
-    kill_at(swarm, "open", 2, after=opened)
-    with pytest.raises(Killed):
-        run(swarm, swarm.bench.swarm)
-    swarm.bench.to_member.clear()
-    swarm.bench.to_relay.clear()
+    voted_and_gone(swarm, new, after=opened)
     run(swarm, new, rounds=4)
-    past = ledger(swarm)
-    assert past.state.policy.terms == new.terms(CAPACITY).hash()
-    assert [record.round.phase for record in past.rounds] == [Phase.CERTIFIED] * 4
-    assert len({record.round.parent for record in past.rounds}) == 4, "no round was in vain"
+    past = swarm.past()
+    assert swarm.ledger(0).view().policy.terms == new.terms(CAPACITY).hash()
+    assert [record.round.phase for record in past] == [Phase.CERTIFIED] * 4
+    assert len({record.round.parent for record in past}) == 4, "no round was in vain"
     proven = verify(swarm.bench.directory / "again")
     assert (proven.first, proven.certified, proven.models) == (3, 2, 2)
 
@@ -92,15 +91,10 @@ def test_a_sum_that_cannot_be_opened_does_not_stop_the_new_terms(
     swarm = founded(4, strategy=inner(3, FedAdam))
     strategy = kind if way == "another strategy" else inner(3, FedAdam)
     new = by_new_terms(swarm, strategy, **options)
-    voted_in_round_2(swarm, new)
-    kill_at(swarm, "open", 2, after=0)
-    with pytest.raises(Killed):
-        run(swarm, swarm.bench.swarm)
-    swarm.bench.to_relay.clear()
-    swarm.bench.to_member.clear()
+    voted_and_gone(swarm, new, after=0)
     swarm.bench.to_member["open"] = lambda _, message: None if of_round_2(message) else message
     run(swarm, new, rounds=4)
-    assert [record.round.phase for record in ledger(swarm).rounds] == [Phase.CERTIFIED] * 4
+    assert [record.round.phase for record in swarm.past()] == [Phase.CERTIFIED] * 4
     assert verify(swarm.bench.directory / "again").models == 2
 
 
@@ -129,15 +123,10 @@ def test_encryption_can_be_voted_for_after_plaintext_rounds(
     monkeypatch.setenv("FLWR_SWARM_ACCEPT_PLAINTEXT", "1")
     swarm = founded(4, encryption="none")
     new = by_new_terms(swarm, inner(3))
-    voted_in_round_2(swarm, new)
-    kill_at(swarm, "open", 2, after=0)
-    with pytest.raises(Killed):
-        run(swarm, swarm.bench.swarm)
-    swarm.bench.to_member.clear()
-    swarm.bench.to_relay.clear()
+    voted_and_gone(swarm, new, after=0)
     run(swarm, new, rounds=6)
-    past = ledger(swarm)
-    assert [record.round.phase for record in past.rounds] == [Phase.CERTIFIED] * 6
-    assert past.rounds[1].round.parent == past.rounds[2].round.parent
+    past = swarm.past()
+    assert [record.round.phase for record in past] == [Phase.CERTIFIED] * 6
+    assert past[1].round.parent == past[2].round.parent
     proven = verify(swarm.bench.directory / "again")
     assert (proven.first, proven.certified, proven.models) == (3, 4, 4)

@@ -14,8 +14,6 @@ from founded_support import Founded
 from swarm_bench import inner, shifted, values
 from test_resume import Killed, relay, run
 
-from flwr_swarm.chain import history
-from flwr_swarm.chain.replay import replay
 from flwr_swarm.flower.read import Fields
 from flwr_swarm.flower.records import MODEL
 from flwr_swarm.protocol.hashing import model_hash
@@ -26,8 +24,7 @@ LIAR = 0
 
 
 def phases(swarm: Founded) -> list[Phase]:
-    past = replay(history.export(swarm.server.url, swarm.contract))
-    return [record.round.phase for record in past.rounds]
+    return [record.round.phase for record in swarm.past()]
 
 
 def rounds(swarm: Founded) -> list[dict[str, Any]]:
@@ -67,7 +64,7 @@ def test_another_relay_goes_on_from_the_certified_sum(
     result = run(swarm, relay(swarm, kind, **options), rounds=4)
     after = [Phase.CERTIFIED] * (3 if overdue else 2)  # what is overdue costs the run no round
     assert phases(swarm) == [Phase.CERTIFIED, Phase.VOID, *after]
-    past = replay(history.export(swarm.server.url, swarm.contract)).rounds
+    past = swarm.past()
     first, false, second, *_ = (record.round.parent for record in past)
     assert (first, false) == (before, parent)
     assert second not in {before, parent}, "training went on from what round 1 came to"
@@ -105,7 +102,7 @@ def test_a_relay_that_believed_the_opener_turns_to_what_the_sum_leads_to(
     run(swarm, relay(swarm), rounds=4)
     assert "is not the one that the sum of round 1 leads to" in caplog.text
     assert phases(swarm) == [Phase.CERTIFIED, Phase.VOID, *[Phase.CERTIFIED] * 3]
-    past = replay(history.export(swarm.server.url, swarm.contract)).rounds
+    past = swarm.past()
     assert len({record.round.parent for record in past}) == 5
     proven = verify(swarm.bench.directory / "again")
     assert (proven.first, proven.certified, proven.models) == (2, 3, 3)

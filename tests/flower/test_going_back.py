@@ -11,8 +11,6 @@ from founded_support import Founded
 from swarm_bench import inner, set_blob, values
 from test_resume import Killed, kill_at, relay, run
 
-from flwr_swarm.chain import history
-from flwr_swarm.chain.replay import replay
 from flwr_swarm.flower import turning
 from flwr_swarm.flower.records import BLOBS
 from flwr_swarm.protocol.hashing import model_hash
@@ -75,7 +73,7 @@ def test_training_goes_on_from_the_model_before(
     swarm.bench.to_member["merge"] = merging
     result = run(swarm, relay(swarm, kind, **options), rounds=5)
     assert "training goes on from the model before" in caplog.text
-    past = replay(history.export(swarm.server.url, swarm.contract)).state.records
+    past = swarm.past()
     phases = [record.round.phase for record in past]
     certified, void = [Phase.CERTIFIED], [Phase.VOID]
     assert phases == certified + (void * 2 + certified * 2 if voided else void + certified * 3)

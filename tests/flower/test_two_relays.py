@@ -17,8 +17,6 @@ from test_false_opener import phases
 from test_resume import relay, run
 
 from flwr_swarm._exceptions import EvidenceError
-from flwr_swarm.chain import history
-from flwr_swarm.chain.replay import replay
 from flwr_swarm.flower.records import BLOBS
 from flwr_swarm.protocol.types import Phase
 from flwr_swarm.report.verify import verify, write_manifest
@@ -56,7 +54,7 @@ def test_a_relay_that_was_cut_off_goes_on_from_the_others_model(
     options = ADAM if kind is FedAdam else {}
     swarm = founded(4, strategy=inner(3, kind, **options))
     cut_off(swarm, kind, until=until)
-    past = replay(history.export(swarm.server.url, swarm.contract)).rounds
+    past = swarm.past()
     assert set(phases(swarm)) == {Phase.CERTIFIED}
     assert len({record.round.parent for record in past}) == len(past) > until
     proven, others = verify(swarm.bench.directory), verify(swarm.bench.directory / "again")
@@ -81,7 +79,7 @@ def test_what_nobody_can_prove_is_not_gone_on_from(founded: Callable[..., Founde
 
     swarm.bench.to_relay["recall"] = withheld
     cut_off(swarm, FedAvg, until=4)
-    past = replay(history.export(swarm.server.url, swarm.contract)).rounds
+    past = swarm.past()
     certified = [r.round for r in past if r.round.phase is Phase.CERTIFIED]
     before, again = certified[3:5]
     assert (before.number, again.parent) == (4, before.parent)
